@@ -1,0 +1,1 @@
+//! One race-free database initialisation on sqlx: joined callers, classified errors, migrations exactly once.

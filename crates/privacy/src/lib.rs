@@ -1,0 +1,1 @@
+//! Retention, erasure, export and compliance of personal data: rules and ports.

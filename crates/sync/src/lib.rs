@@ -1,0 +1,1 @@
+//! Race-free async primitives: keyed lock, semaphore, rate limiter, circuit breaker, retry, initialisation cell.

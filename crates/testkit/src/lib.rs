@@ -1,0 +1,1 @@
+//! Private Postgres and Redis servers, fault proxy and stress helpers for Steadfast's tests.
