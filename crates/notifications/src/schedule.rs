@@ -1,0 +1,226 @@
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{ScheduleId, UserId};
+
+/// When and what to notify one user of, again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Names the schedule.
+    pub id: ScheduleId,
+    /// Starts at one and grows by one with each change.
+    pub version: u64,
+    /// Who owns the schedule and receives its notifications.
+    pub user_id: UserId,
+    /// When it fires: a cron expression in `dialect`, `@every 90s`, or one of the `@daily` family.
+    pub cron: String,
+    /// How `cron` is read.
+    pub dialect: Dialect,
+    /// The time zone whose wall clock `cron` is about: a name of the tz database.
+    pub tz: String,
+    /// The title of each notification.
+    pub title: String,
+    /// The text of each notification.
+    pub body: String,
+    /// How each notification reaches the user.
+    pub channels: Vec<Channel>,
+    /// What happens to occurrences that were missed while nothing ran.
+    pub misfire: Misfire,
+    /// Whether it fires at all; a paused schedule is a disabled one.
+    pub enabled: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
+}
+
+/// How a cron expression is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Dialect {
+    /// Five fields, weekdays 0 to 7 where 0 and 7 are Sunday.
+    #[default]
+    #[serde(rename = "posix5")]
+    Posix5,
+    /// Six fields with seconds first, weekdays 1 to 7 where 1 is Sunday.
+    #[serde(rename = "quartz6")]
+    Quartz6,
+}
+
+/// What happens to occurrences that were missed while nothing ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Misfire {
+    /// They are dropped.
+    Skip,
+    /// The latest of them fires, late.
+    #[default]
+    Once,
+    /// Each of them fires, late, within the scheduler's bounds.
+    All,
+}
+
+/// A way by which a notification reaches its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// Live, to each of the user's connected clients.
+    Ws,
+}
+
+/// What a user says to create a [`Schedule`]; not validated yet.
+///
+/// Only `cron`, `tz` and `title` are required when it is deserialised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSchedule {
+    /// See [`Schedule::cron`].
+    pub cron: String,
+    /// See [`Schedule::dialect`]; five fields by default.
+    #[serde(default)]
+    pub dialect: Dialect,
+    /// See [`Schedule::tz`].
+    pub tz: String,
+    /// See [`Schedule::title`].
+    pub title: String,
+    /// See [`Schedule::body`]; empty by default.
+    #[serde(default)]
+    pub body: String,
+    /// The names of [`Channel`]s, `["ws"]` by default.
+    #[serde(default = "default_channels")]
+    pub channels: Vec<String>,
+    /// See [`Schedule::misfire`]; the latest missed one fires by default.
+    #[serde(default)]
+    pub misfire: Misfire,
+    /// See [`Schedule::enabled`]; true by default.
+    #[serde(default = "default_enabled")]
+    pub enabled: bool,
+}
+
+/// A partial change of a [`Schedule`]; what is `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SchedulePatch {
+    /// See [`Schedule::cron`].
+    pub cron: Option<String>,
+    /// See [`Schedule::dialect`].
+    pub dialect: Option<Dialect>,
+    /// See [`Schedule::tz`].
+    pub tz: Option<String>,
+    /// See [`Schedule::title`].
+    pub title: Option<String>,
+    /// See [`Schedule::body`].
+    pub body: Option<String>,
+    /// The names of [`Channel`]s.
+    pub channels: Option<Vec<String>>,
+    /// See [`Schedule::misfire`].
+    pub misfire: Option<Misfire>,
+    /// See [`Schedule::enabled`].
+    pub enabled: Option<bool>,
+}
+
+impl Dialect {
+    /// The dialect's name in JSON and in a database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Posix5 => "posix5",
+            Self::Quartz6 => "quartz6",
+        }
+    }
+
+    /// The dialect of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Posix5, Self::Quartz6]
+            .into_iter()
+            .find(|dialect| dialect.name() == name)
+    }
+}
+
+impl Misfire {
+    /// The policy's name in JSON and in a database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Once => "once",
+            Self::All => "all",
+        }
+    }
+
+    /// The policy of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Skip, Self::Once, Self::All]
+            .into_iter()
+            .find(|misfire| misfire.name() == name)
+    }
+}
+
+impl Channel {
+    /// Every channel there is.
+    pub const ALL: [Self; 1] = [Self::Ws];
+
+    /// The channel's name in JSON and in a database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ws => "ws",
+        }
+    }
+
+    /// The channel of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.name() == name)
+    }
+}
+
+fn default_channels() -> Vec<String> {
+    vec![Channel::Ws.name().to_owned()]
+}
+
+fn default_enabled() -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_json() {
+        for dialect in [Dialect::Posix5, Dialect::Quartz6] {
+            assert_eq!(json!(dialect), json!(dialect.name()));
+            assert_eq!(Dialect::from_name(dialect.name()), Some(dialect));
+        }
+        for misfire in [Misfire::Skip, Misfire::Once, Misfire::All] {
+            assert_eq!(json!(misfire), json!(misfire.name()));
+            assert_eq!(Misfire::from_name(misfire.name()), Some(misfire));
+        }
+        for channel in Channel::ALL {
+            assert_eq!(json!(channel), json!(channel.name()));
+            assert_eq!(Channel::from_name(channel.name()), Some(channel));
+        }
+        assert_eq!(Channel::from_name("smoke"), None);
+    }
+
+    #[test]
+    fn new_schedule_needs_only_cron_zone_and_title() {
+        let new: NewSchedule =
+            serde_json::from_value(json!({"cron": "@daily", "tz": "UTC", "title": "Water"}))
+                .unwrap();
+        assert_eq!(new.dialect, Dialect::Posix5);
+        assert_eq!(new.channels, ["ws"]);
+        assert_eq!(new.misfire, Misfire::Once);
+        assert!(new.enabled && new.body.is_empty());
+    }
+
+    #[test]
+    fn misspelt_field_is_refused() {
+        let patch = serde_json::from_value::<SchedulePatch>(json!({"titel": "Water"}));
+        assert!(patch.unwrap_err().to_string().contains("titel"));
+    }
+}
