@@ -1,1 +1,102 @@
-//! Dependency-ordered start, rollback, health, signals, drain and reverse stop of an application's services.
+//! Dependency-ordered start, rollback, health, signals, drain and reverse stop of an application's
+//! services.
+//!
+//! For: the top of a program that consists of parts which need each other. Each part is a
+//! [`Service`]; a [`Lifecycle`] checks how they depend on each other, starts them, watches over
+//! them and stops them, also when something fails half-way. Not for: supervising child processes,
+//! or restarting a part that failed.
+//!
+//! # Guarantees
+//!
+//! - The whole graph is checked before anything starts: circles, missing and double services.
+//! - Services start one at a time, dependencies first, ties in the order of registration: the
+//!   order is the same every time.
+//! - `stop` is called exactly once for every service whose `start` was entered, dependants first,
+//!   past errors, panics and time limits. No service is called while another is being started or
+//!   stopped, except for health probes, which only run while all are up.
+//! - A start either ends with every required service up, or with everything stopped again and an
+//!   error that names the culprit and what became of each in the rollback.
+//! - Start → stop → start works, as often as you like; concurrent starts join, concurrent stops
+//!   join, a stop during a start gives it up.
+//! - Every call of a service has a time limit; a start as a whole has one too.
+//! - Reading the [`Snapshot`] never waits for a service.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `mocks` | mockall doubles of the ports |
+//! | `test-util` | scripted services, signals raised by hand, and the conformance suite of the ports |
+//!
+//! # Example
+//!
+//! ```
+//! use std::{sync::Arc, time::Duration};
+//! use async_trait::async_trait;
+//! use steadfast_lifecycle::{
+//!     Health, Lifecycle, Service, ServiceError, ServiceSpec, StartContext, Status, StopContext,
+//! };
+//!
+//! struct Part(ServiceSpec);
+//!
+//! #[async_trait]
+//! impl Service for Part {
+//!     fn spec(&self) -> ServiceSpec { self.0.clone() }
+//!     async fn start(&self, _: StartContext) -> Result<(), ServiceError> { Ok(()) }
+//!     async fn stop(&self, _: StopContext) -> Result<(), ServiceError> { Ok(()) }
+//!     async fn health(&self) -> Health { Health::healthy() }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let app = Lifecycle::builder()
+//!     .service(Arc::new(Part(ServiceSpec::new("http").requires("database"))))
+//!     .service(Arc::new(Part(ServiceSpec::new("database"))))
+//!     .build()?;
+//! let handle = app.handle();
+//! let operator = async {
+//!     handle.subscribe().wait_for(|now| now.is_ready()).await.unwrap();
+//!     handle.request_stop(); // or SIGTERM
+//! };
+//! let (report, ()) = tokio::join!(app.run_until_stopped(Duration::from_millis(5)), operator);
+//! let report = report?;
+//! let names: Vec<_> = report.services.iter().map(|service| &*service.name).collect();
+//! assert_eq!(names, ["http", "database"]);
+//! assert_eq!(handle.snapshot().status, Status::Stopped);
+//! # Ok(())
+//! # }
+//! ```
+
+mod adapters;
+mod board;
+mod builder;
+mod context;
+mod error;
+mod graph;
+mod handle;
+mod health;
+mod lifecycle;
+mod ports;
+mod report;
+mod run;
+mod run_until_stopped;
+mod signal;
+mod snapshot;
+mod spec;
+
+#[cfg(unix)]
+pub use adapters::UnixSignals;
+pub use builder::LifecycleBuilder;
+pub use context::{FailureReporter, StartContext, StopContext};
+pub use error::{BuildError, Fault, RunError, ServiceError, StartError, StopError};
+pub use handle::LifecycleHandle;
+pub use health::{Health, HealthStatus};
+pub use lifecycle::Lifecycle;
+#[cfg(any(test, feature = "mocks"))]
+pub use ports::{MockService, MockSignalSource};
+pub use ports::{Service, SignalSource};
+pub use report::{ServiceStart, ServiceStop, StartOutcome, StartReport, StopReport};
+pub use run::CANCEL_GRACE;
+pub use signal::Signal;
+pub use snapshot::{ServiceSnapshot, ServiceState, Snapshot, Status};
+pub use spec::ServiceSpec;

@@ -1,0 +1,106 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use steadfast_clock::{Clock, SystemClock};
+
+use crate::{
+    BuildError, Lifecycle, LifecycleHandle, Service, board::Board, graph::Graph, run::Limits,
+};
+
+/// Collects services and settings of a [`Lifecycle`].
+pub struct LifecycleBuilder {
+    services: Vec<Arc<dyn Service>>,
+    handle: LifecycleHandle,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+}
+
+impl LifecycleBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            services: Vec::new(),
+            handle: LifecycleHandle::detached(),
+            clock: Arc::new(SystemClock),
+            limits: Limits {
+                start_timeout: Duration::from_secs(120),
+                probe_interval: Duration::from_secs(5),
+                probe_timeout: Duration::from_secs(1),
+            },
+        }
+    }
+
+    /// Adds a service. Services that do not depend on each other start in the order in which they
+    /// were added.
+    #[must_use]
+    pub fn service(mut self, service: Arc<dyn Service>) -> Self {
+        self.services.push(service);
+        self
+    }
+
+    /// Sets where the time comes from; [`SystemClock`] by default.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets how long the start of all services together may take; 120 s by default.
+    #[must_use]
+    pub fn start_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.start_timeout = timeout;
+        self
+    }
+
+    /// Sets the time between two rounds of health probes; 5 s by default.
+    #[must_use]
+    pub fn probe_interval(mut self, interval: Duration) -> Self {
+        self.limits.probe_interval = interval;
+        self
+    }
+
+    /// Sets how long one health probe may take; 1 s by default. A service that does not answer in
+    /// time is unhealthy.
+    #[must_use]
+    pub fn probe_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.probe_timeout = timeout;
+        self
+    }
+
+    /// The handle of the lifecycle to be, for services that show its snapshot.
+    #[must_use]
+    pub fn handle(&self) -> LifecycleHandle {
+        self.handle.clone()
+    }
+
+    /// Checks the graph of services and the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`], naming the service or setting at fault.
+    pub fn build(self) -> Result<Lifecycle, BuildError> {
+        for (field, value) in [
+            ("start_timeout", self.limits.start_timeout),
+            ("probe_interval", self.limits.probe_interval),
+            ("probe_timeout", self.limits.probe_timeout),
+        ] {
+            if value.is_zero() {
+                return Err(BuildError::ZeroSetting { field });
+            }
+        }
+        let graph = Graph::new(self.services)?;
+        Ok(Lifecycle::new(
+            graph,
+            Board::new(self.handle, self.clock),
+            self.limits,
+        ))
+    }
+}
+
+impl fmt::Debug for LifecycleBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.services.iter().map(|s| s.spec().name).collect();
+        f.debug_struct("LifecycleBuilder")
+            .field("services", &names)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::{Snapshot, Status, snapshot::Phase};
+
+/// A cheap, cloneable view of a lifecycle: its snapshot, and a way to ask it to stop.
+///
+/// There is one before the lifecycle is built
+/// ([`LifecycleBuilder::handle`](crate::LifecycleBuilder::handle)), so that services can hold it.
+#[derive(Clone, Debug)]
+pub struct LifecycleHandle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    stop_requested: watch::Sender<bool>,
+}
+
+impl LifecycleHandle {
+    pub(crate) fn detached() -> Self {
+        let snapshot = Snapshot {
+            status: Status::Stopped,
+            services: Vec::new(),
+            phase: Phase::Stopped,
+            draining: false,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                snapshot: watch::Sender::new(Arc::new(snapshot)),
+                stop_requested: watch::Sender::new(false),
+            }),
+        }
+    }
+
+    /// How the application is now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.shared.snapshot.borrow())
+    }
+
+    /// The snapshot as it changes; a slow reader misses changes in between, never the last.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.shared.snapshot.subscribe()
+    }
+
+    /// Asks the application to stop, as a first signal does.
+    ///
+    /// It is heard by [`run_until_stopped`](crate::Lifecycle::run_until_stopped), the one at work
+    /// or else the next; asking again changes nothing.
+    pub fn request_stop(&self) {
+        self.shared.stop_requested.send_replace(true);
+    }
+
+    pub(crate) async fn stop_requested(&self) {
+        let mut requested = self.shared.stop_requested.subscribe();
+        // The sender lives in `self`, so that the wait cannot fail.
+        let _ = requested.wait_for(|requested| *requested).await;
+    }
+
+    pub(crate) fn clear_stop_request(&self) {
+        self.shared.stop_requested.send_replace(false);
+    }
+
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Snapshot)) {
+        self.shared.snapshot.send_modify(|current| {
+            let snapshot = Arc::make_mut(current);
+            change(snapshot);
+            snapshot.refresh_status();
+        });
+    }
+}

@@ -1,0 +1,176 @@
+use std::{sync::Arc, time::SystemTime};
+
+use crate::{Health, HealthStatus};
+
+/// How the application and each of its services were at one moment.
+///
+/// Reading one never waits for a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The application as a whole.
+    pub status: Status,
+    /// Each service, in the order of registration.
+    pub services: Vec<ServiceSnapshot>,
+    pub(crate) phase: Phase,
+    pub(crate) draining: bool,
+}
+
+/// How one service was at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServiceSnapshot {
+    /// The service.
+    pub name: Arc<str>,
+    /// Whether the application cannot be without it.
+    pub required: bool,
+    /// Where it stands.
+    pub state: ServiceState,
+    /// Since when it is in this state, by the wall clock.
+    pub since: SystemTime,
+    /// What is wrong, for people.
+    pub detail: Option<Arc<str>>,
+}
+
+/// The application as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// Nothing is up: not started yet, stopped, or rolled back.
+    Stopped,
+    /// Services are being started.
+    Starting,
+    /// Every service is up and healthy.
+    Running,
+    /// At work with less than everything: an optional service is missing, or a service is not
+    /// entirely well.
+    Degraded,
+    /// Up, but a required service does not work.
+    Unhealthy,
+    /// Still serving, about to stop: no new work, please.
+    Draining,
+    /// Services are being stopped.
+    Stopping,
+}
+
+/// Where one service stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ServiceState {
+    /// Its turn to start has not come.
+    Pending,
+    /// Its start was entered.
+    Starting,
+    /// Up; healthy by its last probe, if there was one.
+    Running,
+    /// Up; degraded by its last probe.
+    Degraded,
+    /// Up; unhealthy by its last probe, or the probe failed.
+    Unhealthy,
+    /// Failed: in its start, in its stop, or by its own report.
+    Failed,
+    /// Not started, because a hard dependency is not up.
+    Skipped,
+    /// Its stop was entered.
+    Stopping,
+    /// Stopped.
+    Stopped,
+}
+
+/// Where the run is; together with the services' states it makes the [`Status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Stopped,
+    Starting,
+    Running,
+    Stopping,
+}
+
+impl Snapshot {
+    /// Whether the process is worth keeping alive: false before the first start and once all is
+    /// stopped. Never looks at a service.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.status != Status::Stopped
+    }
+
+    /// Whether new work is welcome: every required service is up and works, and nobody asked to
+    /// stop.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.status, Status::Running | Status::Degraded)
+    }
+
+    /// Whether a stop was asked for: true from the first signal until the next start.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// The service named `name`, if there is one.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&ServiceSnapshot> {
+        self.services.iter().find(|service| &*service.name == name)
+    }
+
+    pub(crate) fn refresh_status(&mut self) {
+        self.status = match self.phase {
+            Phase::Stopped => Status::Stopped,
+            Phase::Stopping => Status::Stopping,
+            Phase::Starting | Phase::Running if self.draining => Status::Draining,
+            Phase::Starting => Status::Starting,
+            Phase::Running => self.running_status(),
+        };
+    }
+
+    fn running_status(&self) -> Status {
+        let broken = |service: &ServiceSnapshot| {
+            service.required
+                && matches!(
+                    service.state,
+                    ServiceState::Unhealthy | ServiceState::Failed
+                )
+        };
+        if self.services.iter().any(broken) {
+            Status::Unhealthy
+        } else if self
+            .services
+            .iter()
+            .all(|service| service.state == ServiceState::Running)
+        {
+            Status::Running
+        } else {
+            Status::Degraded
+        }
+    }
+}
+
+impl ServiceSnapshot {
+    pub(crate) fn enter(&mut self, state: ServiceState, detail: Option<Arc<str>>, now: SystemTime) {
+        if self.state != state {
+            self.state = state;
+            self.since = now;
+        }
+        self.detail = detail;
+    }
+
+    /// Takes a probe's answer, unless the service is no longer up.
+    pub(crate) fn apply(&mut self, health: Health, now: SystemTime) {
+        let state = match health.status {
+            HealthStatus::Healthy => ServiceState::Running,
+            HealthStatus::Degraded => ServiceState::Degraded,
+            HealthStatus::Unhealthy => ServiceState::Unhealthy,
+        };
+        if self.state.is_up() {
+            self.enter(state, health.detail.map(Arc::from), now);
+        }
+    }
+}
+
+impl ServiceState {
+    /// Whether the service is at work, however well.
+    #[must_use]
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Running | Self::Degraded | Self::Unhealthy)
+    }
+}
