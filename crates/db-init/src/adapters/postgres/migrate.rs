@@ -1,0 +1,141 @@
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection, Row};
+
+use super::backend::failure;
+use crate::{
+    Dialect, LedgerOperation, MigrationError, MigrationId, MigrationSet,
+    ledger::{LedgerRow, plan},
+};
+
+const CREATE_LEDGER: &str = r#"
+    CREATE TABLE IF NOT EXISTS steadfast_migration (
+        "crate" text NOT NULL,
+        version integer NOT NULL,
+        checksum text NOT NULL,
+        applied_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY ("crate", version)
+    )
+"#;
+
+/// The key of the advisory lock: the ASCII codes of "steadfst".
+const LOCK_KEY: i64 = i64::from_be_bytes(*b"steadfst");
+
+/// Applies what the ledger lacks, in one transaction under the advisory lock, which the session
+/// keeps: the caller must close the connection.
+pub(super) async fn migrate(
+    connection: &mut PgConnection,
+    migrations: &MigrationSet,
+    lock_timeout: Duration,
+) -> Result<Vec<MigrationId>, MigrationError> {
+    lock(connection, lock_timeout).await?;
+    let mut transaction = connection
+        .begin()
+        .await
+        .map_err(|error| ledger(LedgerOperation::Lock, error))?;
+    let applied = apply(&mut transaction, migrations).await?;
+    let commit = transaction.commit().await;
+    commit.map_err(|error| ledger(LedgerOperation::Commit, error))?;
+    Ok(applied)
+}
+
+/// Polls for the lock: a statement that waits for it would hold a snapshot meanwhile, and
+/// `CREATE INDEX CONCURRENTLY` in the process that has the lock would wait for that snapshot.
+async fn lock(connection: &mut PgConnection, within: Duration) -> Result<(), MigrationError> {
+    loop {
+        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+            .bind(LOCK_KEY)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|error| ledger(LedgerOperation::Lock, error))?;
+        if locked {
+            return Ok(());
+        }
+        tokio::time::sleep(within / 100).await;
+    }
+}
+
+async fn apply(
+    connection: &mut PgConnection,
+    migrations: &MigrationSet,
+) -> Result<Vec<MigrationId>, MigrationError> {
+    // Quietly: `IF NOT EXISTS` would log a notice at each start.
+    if !exists(connection).await? {
+        sqlx::query(CREATE_LEDGER)
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| ledger(LedgerOperation::Read, error))?;
+    }
+    let rows = read(connection).await?;
+    let mut applied = Vec::new();
+    for migration in plan(rows, migrations, Dialect::Postgres)? {
+        let id = migration.id();
+        sqlx::raw_sql(migration.sql(Dialect::Postgres))
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| MigrationError::Apply {
+                id: id.clone(),
+                source: failure("cannot run its SQL", error),
+            })?;
+        sqlx::query(
+            r#"INSERT INTO steadfast_migration ("crate", version, checksum) VALUES ($1, $2, $3)"#,
+        )
+        .bind(migration.crate_name())
+        .bind(i64::from(migration.version()))
+        .bind(migration.checksum(Dialect::Postgres))
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| ledger(LedgerOperation::Write, error))?;
+        applied.push(id);
+    }
+    Ok(applied)
+}
+
+/// What [`migrate`] would apply.
+pub(super) async fn pending(
+    connection: &mut PgConnection,
+    migrations: &MigrationSet,
+) -> Result<Vec<MigrationId>, MigrationError> {
+    let rows = if exists(connection).await? {
+        read(connection).await?
+    } else {
+        Vec::new()
+    };
+    let plan = plan(rows, migrations, Dialect::Postgres)?;
+    Ok(plan.iter().map(|migration| migration.id()).collect())
+}
+
+async fn exists(connection: &mut PgConnection) -> Result<bool, MigrationError> {
+    sqlx::query_scalar("SELECT to_regclass('steadfast_migration') IS NOT NULL")
+        .fetch_one(connection)
+        .await
+        .map_err(|error| ledger(LedgerOperation::Read, error))
+}
+
+async fn read(connection: &mut PgConnection) -> Result<Vec<LedgerRow>, MigrationError> {
+    let rows = sqlx::query(r#"SELECT "crate", version::bigint, checksum FROM steadfast_migration"#)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| ledger(LedgerOperation::Read, error))?;
+    let decode = |row: &sqlx::postgres::PgRow| {
+        let version: i64 = row.try_get(1)?;
+        Ok(LedgerRow {
+            id: MigrationId::new(
+                row.try_get::<String, _>(0)?,
+                u32::try_from(version).map_err(|error| sqlx::Error::Decode(error.into()))?,
+            ),
+            checksum: row.try_get(2)?,
+        })
+    };
+    rows.iter()
+        .map(decode)
+        .collect::<Result<_, _>>()
+        .map_err(|error| ledger(LedgerOperation::Read, error))
+}
+
+fn ledger(operation: LedgerOperation, error: sqlx::Error) -> MigrationError {
+    MigrationError::Ledger {
+        operation,
+        source: failure("postgres refused", error),
+    }
+}

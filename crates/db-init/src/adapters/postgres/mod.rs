@@ -1,0 +1,10 @@
+//! Postgres: one pool, and a direct connection for what a pool would blur.
+
+mod backend;
+mod classify;
+mod migrate;
+mod options;
+
+pub use backend::PostgresBackend;
+pub use classify::classify_postgres;
+pub use options::PostgresOptions;

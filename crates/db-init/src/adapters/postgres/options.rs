@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+use crate::ConfigError;
+
+/// How [`PostgresBackend`](crate::PostgresBackend) connects.
+///
+/// | option | default |
+/// |---|---|
+/// | [`max_connections`](Self::max_connections) | 10 |
+/// | [`connect_timeout`](Self::connect_timeout) | 5 s |
+/// | [`acquire_timeout`](Self::acquire_timeout) | 10 s |
+/// | [`idle_timeout`](Self::idle_timeout) | 10 min |
+/// | [`max_lifetime`](Self::max_lifetime) | 30 min |
+/// | [`lock_timeout`](Self::lock_timeout) | 30 s |
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    pub(super) max_connections: u32,
+    pub(super) connect_timeout: Duration,
+    pub(super) acquire_timeout: Duration,
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) max_lifetime: Option<Duration>,
+    pub(super) lock_timeout: Duration,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 10,
+            connect_timeout: Duration::from_secs(5),
+            acquire_timeout: Duration::from_secs(10),
+            idle_timeout: Some(Duration::from_secs(10 * 60)),
+            max_lifetime: Some(Duration::from_secs(30 * 60)),
+            lock_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl PostgresOptions {
+    /// The most connections of the pool; migrations use one more while they run.
+    #[must_use]
+    pub fn max_connections(mut self, max: u32) -> Self {
+        self.max_connections = max;
+        self
+    }
+
+    /// How long a direct connection may take, from resolving the host to the server's greeting.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a caller waits for a connection of the pool before it gets `PoolTimedOut`.
+    #[must_use]
+    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire_timeout = timeout;
+        self
+    }
+
+    /// After how long without use a connection is closed; `None` for never.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// At what age a connection is closed when it comes back; `None` for never.
+    #[must_use]
+    pub fn max_lifetime(mut self, lifetime: Option<Duration>) -> Self {
+        self.max_lifetime = lifetime;
+        self
+    }
+
+    /// How long to wait for another process that is migrating.
+    #[must_use]
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        if self.max_connections == 0 {
+            return Err(ConfigError::new("max_connections", "must be at least 1"));
+        }
+        for (field, value) in [
+            ("connect_timeout", Some(self.connect_timeout)),
+            ("acquire_timeout", Some(self.acquire_timeout)),
+            ("idle_timeout", self.idle_timeout),
+            ("max_lifetime", self.max_lifetime),
+            ("lock_timeout", Some(self.lock_timeout)),
+        ] {
+            if value == Some(Duration::ZERO) {
+                return Err(ConfigError::new(field, "must be longer than zero"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use sqlx::{
+    ConnectOptions, Connection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{SqliteOptions, SqlitePools, classify_sqlite, diagnose::diagnose, migrate};
+use crate::{
+    Backend, BackendError, ConfigError, LedgerOperation, MigrationError, MigrationId, MigrationSet,
+    PoolStats,
+};
+
+/// SQLite on a file.
+///
+/// [`connect`](Backend::connect) opens the file by one bootstrap connection, which creates it if
+/// it is missing, sets WAL (a property of the file), reads from it, and so surfaces what is wrong
+/// with it; then it makes the [pools](SqlitePools). Migrations run in one `BEGIN IMMEDIATE`
+/// around the check of the ledger and all of the migrations, so that they are applied exactly
+/// once, all or none, however many processes start at once.
+///
+/// In-memory databases are refused: each connection would have its own.
+#[derive(Clone, Debug)]
+pub struct SqliteBackend {
+    path: PathBuf,
+    options: SqliteOptions,
+}
+
+impl SqliteBackend {
+    /// A backend on the file at `path`, which may also be a URL: `sqlite:path` or
+    /// `sqlite://path`. Nothing is opened yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], naming the field, if the path is empty, names an in-memory database or
+    /// has a query (`?mode=…`), or an option cannot work.
+    pub fn new(path: impl Into<PathBuf>, options: SqliteOptions) -> Result<Self, ConfigError> {
+        options.validate()?;
+        Ok(Self {
+            path: parse_path(path.into())?,
+            options,
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    fn connect_options(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(&self.path)
+            .foreign_keys(true)
+            .busy_timeout(self.options.busy_timeout)
+            .synchronous(SqliteSynchronous::Full)
+    }
+
+    fn pool(&self, max: u32, options: SqliteConnectOptions) -> SqlitePool {
+        SqlitePoolOptions::new()
+            .max_connections(max)
+            .acquire_timeout(self.options.acquire_timeout)
+            .idle_timeout(self.options.idle_timeout)
+            .max_lifetime(self.options.max_lifetime)
+            .connect_lazy_with(options)
+    }
+
+    /// Creates the file if it is missing, makes it a WAL database and reads from it.
+    async fn bootstrap(&self) -> Result<(), sqlx::Error> {
+        let options = self
+            .connect_options()
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal);
+        let mut connection = options.connect().await?;
+        let read = sqlx::query("SELECT count(*) FROM sqlite_schema")
+            .execute(&mut connection)
+            .await;
+        connection.close().await?;
+        read.map(drop)
+    }
+
+    async fn explain(&self, action: &str, error: sqlx::Error) -> BackendError {
+        let action = format!("cannot {action} SQLite database `{}`", self.path.display());
+        let class = classify_sqlite(&error);
+        let path = self.path.clone();
+        match tokio::task::spawn_blocking(move || diagnose(&path, error)).await {
+            Ok(Ok(file_error)) => BackendError::new(class, action).with_source(file_error),
+            Ok(Err(error)) => BackendError::new(class, action).with_source(error),
+            Err(join_error) => BackendError::new(class, action).with_source(join_error),
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for SqliteBackend {
+    type Pool = SqlitePools;
+
+    async fn connect(&self) -> Result<SqlitePools, BackendError> {
+        if let Err(error) = self.bootstrap().await {
+            return Err(self.explain("open", error).await);
+        }
+        let options = self.connect_options();
+        Ok(SqlitePools {
+            writer: self.pool(1, options.clone()),
+            reader: self.pool(self.options.readers, options.pragma("query_only", "ON")),
+        })
+    }
+
+    async fn ping(&self, pools: &SqlitePools) -> Result<(), BackendError> {
+        for pool in [&pools.writer, &pools.reader] {
+            let read = sqlx::query("SELECT count(*) FROM sqlite_schema").execute(pool);
+            if let Err(error) = read.await {
+                return Err(self.explain("read", error).await);
+            }
+        }
+        Ok(())
+    }
+
+    async fn migrate(
+        &self,
+        pools: &SqlitePools,
+        migrations: &MigrationSet,
+    ) -> Result<Vec<MigrationId>, MigrationError> {
+        migrate::migrate(pools, migrations).await
+    }
+
+    async fn pending(&self, migrations: &MigrationSet) -> Result<Vec<MigrationId>, MigrationError> {
+        if !self.path.exists() {
+            return migrate::all(migrations);
+        }
+        let options = self.connect_options().read_only(true);
+        let mut connection = match options.connect().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                return Err(MigrationError::Ledger {
+                    operation: LedgerOperation::Reach,
+                    source: self.explain("open", error).await,
+                });
+            }
+        };
+        let pending = migrate::pending(&mut connection, migrations).await;
+        // Nothing was written, so a failure to close cannot matter.
+        let _ = connection.close().await;
+        pending
+    }
+
+    fn stats(&self, pools: &SqlitePools) -> PoolStats {
+        let (reader, writer) = (figures(&pools.reader), figures(&pools.writer));
+        PoolStats {
+            open: reader.open + writer.open,
+            idle: reader.idle + writer.idle,
+            max: reader.max + writer.max,
+        }
+    }
+
+    async fn close(&self, pools: &SqlitePools) {
+        // Both refuse new work before either is waited for. The writer goes last: its close
+        // moves the log into the file.
+        let (reader, writer) = (pools.reader.close(), pools.writer.close());
+        reader.await;
+        writer.await;
+    }
+}
+
+fn figures(pool: &SqlitePool) -> PoolStats {
+    PoolStats {
+        open: pool.size(),
+        idle: u32::try_from(pool.num_idle()).unwrap_or(u32::MAX),
+        max: pool.options().get_max_connections(),
+    }
+}
+
+fn parse_path(path: PathBuf) -> Result<PathBuf, ConfigError> {
+    let path = match path.to_str() {
+        Some(text) => match text
+            .strip_prefix("sqlite://")
+            .or_else(|| text.strip_prefix("sqlite:"))
+        {
+            Some(rest) if rest.contains('?') => {
+                return Err(ConfigError::new(
+                    "path",
+                    format!("`{text}` has a query; use `SqliteOptions` instead"),
+                ));
+            }
+            Some(rest) => PathBuf::from(rest),
+            None => path,
+        },
+        None => path,
+    };
+    let name = path.to_string_lossy();
+    if name.is_empty() {
+        return Err(ConfigError::new("path", "is empty"));
+    }
+    if name.contains(":memory:") || name.starts_with("file:") {
+        return Err(ConfigError::new(
+            "path",
+            format!(
+                "`{name}` is an in-memory database or a SQLite URI; give the path of a file, in a \
+                 temporary directory if it need not last"
+            ),
+        ));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn refusal(path: &str) -> String {
+        SqliteBackend::new(path, SqliteOptions::default())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn urls_and_paths_name_the_same_file() {
+        for path in ["data/app.db", "sqlite:data/app.db", "sqlite://data/app.db"] {
+            let backend = SqliteBackend::new(path, SqliteOptions::default()).unwrap();
+            assert_eq!(backend.path(), std::path::Path::new("data/app.db"));
+        }
+    }
+
+    #[test]
+    fn in_memory_database_is_refused() {
+        for path in [":memory:", "sqlite::memory:", "file:x?mode=memory"] {
+            assert!(refusal(path).contains("give the path of a file"), "{path}");
+        }
+        assert!(refusal("").contains("is empty"));
+        assert!(refusal("sqlite://x?mode=rwc").contains("has a query"));
+    }
+
+    #[test]
+    fn option_that_cannot_work_is_named() {
+        let options = SqliteOptions::default().readers(0);
+        let error = SqliteBackend::new("x.db", options).unwrap_err();
+        assert_eq!(error.to_string(), "readers: must be at least 1");
+        let options = SqliteOptions::default().busy_timeout(Duration::ZERO);
+        let error = SqliteBackend::new("x.db", options).unwrap_err();
+        assert_eq!(error.field, "busy_timeout");
+    }
+}
