@@ -1,0 +1,126 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use jiff::tz::TimeZone;
+
+use crate::{Dst, Execution, LockName, Misfire, Overlap, Policy, Spec};
+
+/// The identity of a job within its namespace, such as `user:42`.
+///
+/// Cheap to clone. 1 to [`JobKey::MAX_LENGTH`] bytes; `upsert` refuses others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobKey(Arc<str>);
+
+impl JobKey {
+    /// The greatest length in bytes.
+    pub const MAX_LENGTH: usize = 255;
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for JobKey {
+    fn from(key: &str) -> Self {
+        Self(key.into())
+    }
+}
+
+impl From<String> for JobKey {
+    fn from(key: String) -> Self {
+        Self(key.into())
+    }
+}
+
+impl fmt::Display for JobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One entry of a scheduler: a key, when it fires, and how its occurrences are treated.
+///
+/// # Examples
+///
+/// ```
+/// use jiff::tz::TimeZone;
+/// use steadfast_scheduler::{Dialect, Job, Overlap, Spec};
+///
+/// let spec = Spec::parse("0 9 * * MON-FRI", Dialect::Posix5)?;
+/// let job = Job::new("user:42", spec, TimeZone::get("Europe/Berlin")?).overlap(Overlap::QueueOne);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its identity.
+    pub key: JobKey,
+    /// When it fires.
+    pub spec: Spec,
+    /// The zone of the wall times in `spec`; it must have an IANA name.
+    pub tz: TimeZone,
+    /// How its occurrences are treated.
+    pub policy: Policy,
+}
+
+impl Job {
+    /// A job with the default policy.
+    #[must_use]
+    pub fn new(key: impl Into<JobKey>, spec: Spec, tz: TimeZone) -> Self {
+        Self {
+            key: key.into(),
+            spec,
+            tz,
+            policy: Policy::default(),
+        }
+    }
+
+    /// Sets what happens to missed occurrences.
+    #[must_use]
+    pub fn misfire(mut self, misfire: Misfire) -> Self {
+        self.policy.misfire = misfire;
+        self
+    }
+
+    /// Sets what happens to occurrences that fall due during a run.
+    #[must_use]
+    pub fn overlap(mut self, overlap: Overlap) -> Self {
+        self.policy.overlap = overlap;
+        self
+    }
+
+    /// Sets what becomes of runs whose process died.
+    #[must_use]
+    pub fn execution(mut self, execution: Execution) -> Self {
+        self.policy.execution = execution;
+        self
+    }
+
+    /// Sets how long a run may take.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.policy.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets over how much time starts are spread, by key.
+    #[must_use]
+    pub fn jitter(mut self, jitter: Duration) -> Self {
+        self.policy.jitter = jitter;
+        self
+    }
+
+    /// Sets an exclusion shared with other jobs.
+    #[must_use]
+    pub fn lock(mut self, lock: impl Into<LockName>) -> Self {
+        self.policy.lock = Some(lock.into());
+        self
+    }
+
+    /// Sets what happens where the zone's offset changes.
+    #[must_use]
+    pub fn dst(mut self, dst: Dst) -> Self {
+        self.policy.dst = dst;
+        self
+    }
+}
