@@ -1,0 +1,163 @@
+//! The first runnable example in a crate's documentation.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use cargo_metadata::Package;
+
+use crate::workspace::folder;
+
+/// A program made from a documentation example, as rustdoc would make it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Example {
+    /// The file that it comes from, relative to the crate.
+    pub(super) place: &'static str,
+    /// The text of `main.rs`.
+    pub(super) program: String,
+}
+
+impl Example {
+    /// The first runnable example of `src/lib.rs`, or else of `README.md`.
+    pub(super) fn of(package: &Package) -> Result<Option<Self>> {
+        for place in ["src/lib.rs", "README.md"] {
+            let path = folder(package).join(place);
+            if !path.is_file() {
+                continue;
+            }
+            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+            let prose = if place == "README.md" {
+                text
+            } else {
+                crate_docs(&text)
+            };
+            if let Some(code) = first_runnable(&prose) {
+                return Ok(Some(Self {
+                    place,
+                    program: program(&code),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the program uses the crate of this package name.
+    pub(super) fn uses(&self, package: &str) -> bool {
+        let path = format!("{}::", package.replace('-', "_"));
+        let is_name = |c: char| c.is_alphanumeric() || c == '_';
+        self.program
+            .match_indices(&path)
+            .any(|(start, _)| !self.program[..start].ends_with(is_name))
+    }
+}
+
+/// The text of the `//!` comments.
+fn crate_docs(source: &str) -> String {
+    let lines = source.lines().filter_map(|line| line.strip_prefix("//!"));
+    lines
+        .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
+        .collect()
+}
+
+/// The first fenced block that rustdoc would compile and run.
+fn first_runnable(prose: &str) -> Option<String> {
+    let mut lines = prose.lines();
+    while let Some(line) = lines.next() {
+        let Some(info) = line.trim_start().strip_prefix("```") else {
+            continue;
+        };
+        let block: Vec<_> = lines.by_ref().take_while(|l| l.trim() != "```").collect();
+        if info
+            .split(',')
+            .all(|word| matches!(word.trim(), "" | "rust"))
+        {
+            return Some(
+                block
+                    .into_iter()
+                    .map(|line| shown_or_hidden(line) + "\n")
+                    .collect(),
+            );
+        }
+    }
+    None
+}
+
+/// Rustdoc hides lines that start with `# `, but compiles them.
+fn shown_or_hidden(line: &str) -> String {
+    match line.trim_start() {
+        "#" => String::new(),
+        trimmed => match trimmed.strip_prefix("# ") {
+            Some(hidden) => hidden.to_owned(),
+            None if trimmed.starts_with("##") => line.replacen("##", "#", 1),
+            None => line.to_owned(),
+        },
+    }
+}
+
+/// Wraps the code in a `main` function where it has none.
+fn program(code: &str) -> String {
+    if code.contains("fn main()") {
+        return code.to_owned();
+    }
+    let is_attribute = |line: &&str| line.trim_start().starts_with("#![");
+    let attributes: String = code
+        .lines()
+        .filter(is_attribute)
+        .map(|l| format!("{l}\n"))
+        .collect();
+    let body: String = code
+        .lines()
+        .filter(|l| !is_attribute(l))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    if body.trim_end().ends_with("(())") {
+        format!(
+            "{attributes}fn main() {{\nfn example() -> Result<(), impl core::fmt::Debug> {{\n\
+             {body}}}\nexample().unwrap();\n}}\n"
+        )
+    } else {
+        format!("{attributes}fn main() {{\n{body}}}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_block_that_runs_is_taken_with_its_hidden_lines() {
+        let source = "//! Text.\n//!\n//! ```text\n//! no\n//! ```\n//! ```no_run\n//! no\n//! ```\n\
+             //! ```\n//! # use a::B;\n//! #[derive(Debug)]\n//! struct S;\n//! #\n//! ```\n\
+             //! ```\n//! later\n//! ```\nmod code;\n";
+        assert_eq!(
+            first_runnable(&crate_docs(source)).unwrap(),
+            "use a::B;\n#[derive(Debug)]\nstruct S;\n\n"
+        );
+    }
+
+    #[test]
+    fn code_without_main_is_wrapped_and_its_result_is_checked() {
+        assert_eq!(program("let x = 1;\n"), "fn main() {\nlet x = 1;\n}\n");
+        let checked = program("#![feature(x)]\nf()?;\nOk::<(), E>(())\n");
+        assert!(
+            checked.starts_with("#![feature(x)]\nfn main() {\nfn example()"),
+            "{checked}"
+        );
+        assert!(checked.contains("example().unwrap();"), "{checked}");
+    }
+
+    #[test]
+    fn code_with_main_is_left_alone() {
+        let code = "#[tokio::main]\nasync fn main() {}\n";
+        assert_eq!(program(code), code);
+    }
+
+    #[test]
+    fn used_crates_are_told_from_longer_names() {
+        let example = Example {
+            place: "README.md",
+            program: "my_tokio::f(); serde_json::x".into(),
+        };
+        assert!(example.uses("serde-json"));
+        assert!(!example.uses("tokio") && !example.uses("serde"));
+    }
+}

@@ -1,0 +1,89 @@
+//! `test`: the tests of one crate or of all, documentation tests included.
+
+use anyhow::Result;
+use cargo_metadata::Package;
+
+use crate::{process, workspace::Workspace};
+
+/// Set for the tests: a server that cannot be started fails them instead of skipping them.
+const REQUIRE_SERVERS: &str = "STEADFAST_REQUIRE_SERVERS";
+
+/// Run the tests of one crate, or of every default member.
+///
+/// Runs cargo-nextest, or `cargo test` where nextest is missing, then the documentation tests.
+/// Every feature is on, a crate's own test features too.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// The crate: the name of its folder. All default members without it.
+    #[arg(value_name = "CRATE")]
+    name: Option<String>,
+    /// As in CI: nextest's profile `ci`, and a missing server fails the tests that need it.
+    #[arg(long)]
+    ci: bool,
+    /// Only tests whose name contains one of these.
+    #[arg(value_name = "FILTER")]
+    filters: Vec<String>,
+    /// Further arguments for nextest or `cargo test`.
+    #[arg(last = true, value_name = "RUNNER ARGUMENTS")]
+    runner_arguments: Vec<String>,
+}
+
+impl Args {
+    pub(crate) fn in_ci() -> Self {
+        Self {
+            ci: true,
+            ..Self::default()
+        }
+    }
+}
+
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let package = args
+        .name
+        .as_deref()
+        .map(|name| workspace.member(name))
+        .transpose()?;
+    run_tests(workspace, package, args)?;
+    if package.is_none_or(has_library) {
+        run_doc_tests(workspace, package, args)
+    } else {
+        Ok(())
+    }
+}
+
+fn run_tests(workspace: &Workspace, package: Option<&Package>, args: &Args) -> Result<()> {
+    let mut command = if process::is_installed("cargo", &["nextest", "--version"]) {
+        let mut command = process::cargo(workspace, "nextest");
+        command.arg("run");
+        if args.ci {
+            command.args(["--profile", "ci"]);
+        }
+        command
+    } else {
+        eprintln!("cargo-nextest is missing (`cargo xtask setup` installs it): using cargo test");
+        let mut command = process::cargo(workspace, "test");
+        command.args(["--lib", "--bins", "--tests"]);
+        command
+    };
+    command.arg("--all-features").args(selection(package));
+    if args.ci {
+        command.env(REQUIRE_SERVERS, "1");
+    }
+    process::run(command.args(&args.runner_arguments).args(&args.filters))
+}
+
+fn run_doc_tests(workspace: &Workspace, package: Option<&Package>, args: &Args) -> Result<()> {
+    let mut command = process::cargo(workspace, "test");
+    command
+        .args(["--doc", "--all-features"])
+        .args(selection(package));
+    process::run(command.args(&args.filters))
+}
+
+fn selection(package: Option<&Package>) -> Vec<&str> {
+    package.map_or_else(Vec::new, |package| vec!["--package", &package.name])
+}
+
+fn has_library(package: &Package) -> bool {
+    package.targets.iter().any(|target| target.is_lib())
+}
