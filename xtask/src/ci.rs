@@ -76,5 +76,11 @@ fn run_steps(
 }
 
 fn deny(workspace: &Workspace) -> Result<()> {
-    process::run(process::cargo(workspace, "deny").args(["check", "bans", "licenses", "sources"]))
+    process::run(process::cargo(workspace, "deny").args([
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
 }
