@@ -70,6 +70,7 @@
 mod adapters;
 mod board;
 mod builder;
+mod call;
 mod context;
 mod error;
 mod graph;
@@ -80,9 +81,12 @@ mod ports;
 mod report;
 mod run;
 mod run_until_stopped;
+mod runner;
 mod signal;
 mod snapshot;
 mod spec;
+#[cfg(any(test, feature = "test-util"))]
+pub mod test_util;
 
 #[cfg(unix)]
 pub use adapters::UnixSignals;
@@ -96,7 +100,7 @@ pub use lifecycle::Lifecycle;
 pub use ports::{MockService, MockSignalSource};
 pub use ports::{Service, SignalSource};
 pub use report::{ServiceStart, ServiceStop, StartOutcome, StartReport, StopReport};
-pub use run::CANCEL_GRACE;
+pub use runner::CANCEL_GRACE;
 pub use signal::Signal;
 pub use snapshot::{ServiceSnapshot, ServiceState, Snapshot, Status};
 pub use spec::ServiceSpec;

@@ -1,0 +1,109 @@
+use std::{sync::Arc, time::SystemTime};
+
+use steadfast_clock::{Clock, ManualClock};
+use steadfast_lifecycle::{
+    Health, Lifecycle, ServiceSpec, ServiceState, Status,
+    test_util::{Journal, ScriptedService, Step},
+};
+use tokio::time::sleep;
+
+use crate::support::{MS, SEC, web_app};
+
+#[tokio::test(start_paused = true)]
+async fn probes_keep_the_snapshot_true() {
+    let app = web_app();
+    app.lifecycle.start().await.unwrap();
+    sleep(MS).await;
+    assert_eq!(app.lifecycle.snapshot().status, Status::Running);
+
+    app.service("cache").set_health(Health::unhealthy("gone"));
+    sleep(5 * SEC).await;
+    let snapshot = app.lifecycle.snapshot();
+    assert_eq!(snapshot.status, Status::Degraded);
+    let cache = snapshot.service("cache").unwrap();
+    assert_eq!(cache.state, ServiceState::Unhealthy);
+    assert_eq!(cache.detail.as_deref(), Some("gone"));
+    assert!(snapshot.is_ready(), "it can do without an optional service");
+
+    app.service("database")
+        .set_health(Health::unhealthy("gone"));
+    sleep(5 * SEC).await;
+    let snapshot = app.lifecycle.snapshot();
+    assert_eq!(snapshot.status, Status::Unhealthy);
+    assert!(snapshot.is_live() && !snapshot.is_ready());
+
+    for name in ["cache", "database"] {
+        app.service(name).set_health(Health::healthy());
+    }
+    sleep(5 * SEC).await;
+    assert_eq!(app.lifecycle.snapshot().status, Status::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hanging_or_panicking_probe_is_unhealthy_and_holds_up_nobody() {
+    let app = web_app();
+    app.service("database").set_probe(Step::Hang);
+    app.service("cache").set_probe(Step::Panic);
+    app.service("http").set_health(Health::degraded("slow"));
+    app.lifecycle.start().await.unwrap();
+    sleep(MS).await;
+    let http = app.lifecycle.snapshot().service("http").unwrap().clone();
+    assert_eq!(http.state, ServiceState::Degraded);
+
+    sleep(SEC).await;
+    let snapshot = app.lifecycle.snapshot();
+    let detail = |name| snapshot.service(name).unwrap().detail.as_deref();
+    assert_eq!(detail("database"), Some("health probe timed out after 1s"));
+    assert_eq!(
+        detail("cache"),
+        Some("health probe panicked: probe failed as scripted")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn hanging_probe_does_not_delay_a_stop() {
+    let app = web_app();
+    app.service("database").set_probe(Step::Hang);
+    app.lifecycle.start().await.unwrap();
+    sleep(MS).await;
+    let stop = tokio::time::timeout(MS, app.lifecycle.stop()).await;
+    assert!(stop.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn since_is_when_the_state_began() {
+    let clock = Arc::new(ManualClock::ticking(SystemTime::UNIX_EPOCH));
+    let service = Arc::new(ScriptedService::new(
+        ServiceSpec::new("a"),
+        &Journal::default(),
+    ));
+    let app = Lifecycle::builder()
+        .service(Arc::clone(&service) as _)
+        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .probe_interval(SEC)
+        .build()
+        .unwrap();
+    sleep(3 * SEC).await;
+    app.start().await.unwrap();
+    sleep(10 * SEC).await;
+    let since = |app: &Lifecycle| app.snapshot().services[0].since;
+    assert_eq!(since(&app), SystemTime::UNIX_EPOCH + 3 * SEC);
+
+    service.set_health(Health::degraded("slow"));
+    sleep(20 * SEC).await;
+    let degraded = since(&app).duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    assert!((13 * SEC..=14 * SEC).contains(&degraded), "{degraded:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn optional_service_that_reports_failure_degrades_and_is_not_revived_by_a_probe() {
+    let app = web_app();
+    app.lifecycle.start().await.unwrap();
+    app.service("cache").report_failure("evicted");
+    sleep(20 * SEC).await;
+    let snapshot = app.lifecycle.snapshot();
+    assert_eq!(snapshot.status, Status::Degraded);
+    let cache = snapshot.service("cache").unwrap();
+    assert_eq!(cache.state, ServiceState::Failed);
+    assert_eq!(cache.detail.as_deref(), Some("evicted"));
+}

@@ -1,0 +1,13 @@
+//! The lifecycle as its users see it.
+
+mod build;
+mod health;
+mod ports;
+#[cfg(unix)]
+mod process;
+mod random_graphs;
+mod rows;
+mod signals;
+mod start;
+mod stop;
+mod support;
