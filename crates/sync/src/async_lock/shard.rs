@@ -1,0 +1,156 @@
+use std::{panic::Location, task::Waker};
+
+use steadfast_clock::Instant;
+
+use crate::{
+    key_table::{Entry, KeyTable},
+    wait_queue::{Queue, Waiters, WakeList},
+};
+
+/// One part of the lock's state. An entry exists exactly while its key has an owner.
+#[derive(Debug)]
+pub(super) struct Shard<K> {
+    pub(super) closed: bool,
+    pub(super) keys: KeyTable<K, Owner>,
+    pub(super) waiters: Waiters<Waiter>,
+}
+
+/// Who has a key: a guard, or a waiter that was granted it and is yet to be polled.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) location: &'static Location<'static>,
+    /// `None` until a granted waiter is polled.
+    pub(super) since: Option<Instant>,
+    pub(super) queue: Queue,
+}
+
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) entry: usize,
+    pub(super) location: &'static Location<'static>,
+    pub(super) since: Instant,
+    pub(super) outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Waiting,
+    /// This waiter is the owner of the key.
+    Granted,
+    Closed,
+}
+
+/// What a caller has to wake and to drop once the shard's mutex is released.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Leftovers<K> {
+    wake: Option<Waker>,
+    drop: Option<Waker>,
+    entry: Option<Entry<K, Owner>>,
+}
+
+impl<K> Leftovers<K> {
+    pub(super) fn dispose(self) {
+        drop(self.entry);
+        drop(self.drop);
+        if let Some(waker) = self.wake {
+            waker.wake();
+        }
+    }
+}
+
+impl<K> Shard<K> {
+    pub(super) const fn new() -> Self {
+        Self {
+            closed: false,
+            keys: KeyTable::new(),
+            waiters: Waiters::new(),
+        }
+    }
+
+    /// Makes the caller the owner of a key that has none.
+    pub(super) fn own(
+        &mut self,
+        hash: u64,
+        key: K,
+        location: &'static Location<'static>,
+        now: Instant,
+    ) -> usize {
+        let owner = Owner {
+            location,
+            since: Some(now),
+            queue: Queue::new(),
+        };
+        self.keys.insert(hash, key, owner)
+    }
+
+    /// Queues the caller behind the owner of an entry and everybody who waits already.
+    pub(super) fn enqueue(&mut self, waiter: Waiter, waker: Waker) -> Option<usize> {
+        let owner = self.keys.get_mut(waiter.entry)?;
+        Some(self.waiters.push_back(&mut owner.queue, waker, waiter))
+    }
+
+    /// Ends an ownership: the first waiter becomes the owner, or the entry goes.
+    pub(super) fn release(&mut self, entry: usize) -> Leftovers<K> {
+        let mut leftovers = Leftovers {
+            wake: None,
+            drop: None,
+            entry: None,
+        };
+        let Some(owner) = self.keys.get_mut(entry) else {
+            return leftovers;
+        };
+        match self.waiters.pop_front(&mut owner.queue) {
+            Some(next) => {
+                if let Some(waiter) = self.waiters.get_mut(next) {
+                    waiter.outcome = Outcome::Granted;
+                    owner.location = waiter.location;
+                    owner.since = None;
+                }
+                leftovers.wake = self.waiters.take_waker(next);
+            }
+            None => leftovers.entry = self.keys.remove(entry),
+        }
+        leftovers
+    }
+
+    /// Removes a waiter that gives up; if it was granted the key, the grant goes on.
+    pub(super) fn give_up(&mut self, waiter: usize) -> Leftovers<K> {
+        let state = self.waiters.get(waiter).map(|w| (w.entry, w.outcome));
+        let mut leftovers = match state {
+            Some((entry, Outcome::Granted)) => self.release(entry),
+            Some((entry, Outcome::Waiting)) => {
+                if let Some(owner) = self.keys.get_mut(entry) {
+                    self.waiters.unlink(&mut owner.queue, waiter);
+                }
+                Leftovers {
+                    wake: None,
+                    drop: None,
+                    entry: None,
+                }
+            }
+            Some((_, Outcome::Closed)) | None => Leftovers {
+                wake: None,
+                drop: None,
+                entry: None,
+            },
+        };
+        leftovers.drop = self.waiters.remove(waiter).and_then(|(_, waker)| waker);
+        leftovers
+    }
+
+    /// Refuses all waiters, now and later; owners keep what they have.
+    pub(super) fn close(&mut self) -> WakeList {
+        self.closed = true;
+        let mut wakes = WakeList::default();
+        for owner in self.keys.values_mut() {
+            while let Some(waiter) = self.waiters.pop_front(&mut owner.queue) {
+                if let Some(waiter) = self.waiters.get_mut(waiter) {
+                    waiter.outcome = Outcome::Closed;
+                }
+                wakes.push(self.waiters.take_waker(waiter));
+            }
+        }
+        wakes
+    }
+}

@@ -1,0 +1,141 @@
+use std::time::Duration;
+
+use steadfast_clock::Instant;
+
+/// What the breaker's mutex guards.
+#[derive(Debug)]
+pub(super) struct State {
+    /// Counts the changes of phase; a verdict from another epoch is stale.
+    pub(super) epoch: u64,
+    pub(super) phase: Phase,
+    pub(super) stale_verdicts: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Phase {
+    Closed {
+        /// Failures since the last success.
+        failures: u32,
+    },
+    Open {
+        until: Instant,
+    },
+    HalfOpen {
+        /// Permits that are out.
+        pending: u32,
+        /// Permits that came back with a success.
+        succeeded: u32,
+        until: Instant,
+    },
+    Isolated,
+}
+
+/// The breaker's fixed settings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) consecutive_failures: u32,
+    pub(super) open_for: Duration,
+    pub(super) half_open_permits: u32,
+    pub(super) half_open_for: Duration,
+}
+
+/// The breaker's answer to a caller.
+#[derive(Debug)]
+pub(super) enum Admission {
+    Admitted { epoch: u64 },
+    Refused { retry_after: Option<Duration> },
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            epoch: 0,
+            phase: Phase::Closed { failures: 0 },
+            stale_verdicts: 0,
+        }
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.epoch += 1;
+        self.phase = phase;
+    }
+
+    /// Whether the answer depends on the time.
+    pub(super) fn is_timed(&self) -> bool {
+        matches!(self.phase, Phase::Open { .. } | Phase::HalfOpen { .. })
+    }
+
+    /// Follows the time: open becomes half-open, and a half-open that got no verdicts open again.
+    pub(super) fn advance(&mut self, now: Instant, settings: &Settings) {
+        match self.phase {
+            Phase::Open { until } if now >= until => self.enter(Phase::HalfOpen {
+                pending: 0,
+                succeeded: 0,
+                until: now + settings.half_open_for,
+            }),
+            Phase::HalfOpen { until, .. } if now >= until => self.enter(Phase::Open {
+                until: now + settings.open_for,
+            }),
+            _ => {}
+        }
+    }
+
+    pub(super) fn admit(&mut self, now: Option<Instant>, settings: &Settings) -> Admission {
+        if let Some(now) = now {
+            self.advance(now, settings);
+        }
+        let left = |until: Instant| now.map(|now| until.saturating_duration_since(now));
+        match &mut self.phase {
+            Phase::Closed { .. } => Admission::Admitted { epoch: self.epoch },
+            Phase::HalfOpen {
+                pending, succeeded, ..
+            } if *pending + *succeeded < settings.half_open_permits => {
+                *pending += 1;
+                Admission::Admitted { epoch: self.epoch }
+            }
+            Phase::HalfOpen { until, .. } | Phase::Open { until } => Admission::Refused {
+                retry_after: left(*until),
+            },
+            Phase::Isolated => Admission::Refused { retry_after: None },
+        }
+    }
+
+    /// Counts a verdict of the present epoch.
+    pub(super) fn succeed(&mut self, settings: &Settings) {
+        match &mut self.phase {
+            Phase::Closed { failures } => *failures = 0,
+            Phase::HalfOpen {
+                pending, succeeded, ..
+            } => {
+                *pending = pending.saturating_sub(1);
+                *succeeded += 1;
+                if *succeeded >= settings.half_open_permits {
+                    self.enter(Phase::Closed { failures: 0 });
+                }
+            }
+            Phase::Open { .. } | Phase::Isolated => {}
+        }
+    }
+
+    /// Counts a verdict of the present epoch.
+    pub(super) fn fail(&mut self, now: Instant, settings: &Settings) {
+        let until = now + settings.open_for;
+        match &mut self.phase {
+            Phase::Closed { failures } => {
+                *failures += 1;
+                if *failures >= settings.consecutive_failures {
+                    self.enter(Phase::Open { until });
+                }
+            }
+            Phase::HalfOpen { .. } => self.enter(Phase::Open { until }),
+            Phase::Open { .. } | Phase::Isolated => {}
+        }
+    }
+
+    /// Frees the slot of a permit of the present epoch.
+    pub(super) fn abandon(&mut self) {
+        if let Phase::HalfOpen { pending, .. } = &mut self.phase {
+            *pending = pending.saturating_sub(1);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+use std::time::Duration;
+
+use crate::ConfigError;
+
+/// How many callers may wait in one queue unless the builder says otherwise.
+pub const DEFAULT_MAX_WAITERS: usize = 65_536;
+
+/// The longest duration that a builder accepts: a hundred years of 365 days.
+pub const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Refuses zero and what could overflow an instant.
+pub(crate) fn check_duration(field: &'static str, value: Duration) -> Result<(), ConfigError> {
+    if value.is_zero() {
+        return Err(ConfigError::Zero { field });
+    }
+    if value > MAX_DURATION {
+        let max = "100 years".to_owned();
+        return Err(ConfigError::TooLarge { field, max });
+    }
+    Ok(())
+}
+
+/// Refuses zero.
+pub(crate) fn check_count(field: &'static str, value: usize) -> Result<(), ConfigError> {
+    if value == 0 {
+        return Err(ConfigError::Zero { field });
+    }
+    Ok(())
+}

@@ -1,0 +1,269 @@
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use self::{
+    flight::{Flight, Outcome, Seat},
+    join::Join,
+};
+use crate::InitError;
+
+mod cached;
+mod flight;
+mod join;
+
+pub use self::cached::Cached;
+
+/// A value that is initialised once, by one attempt at a time, and can be reset.
+///
+/// # Guarantees
+///
+/// - At most one attempt is in flight; callers that come meanwhile join it and get its outcome.
+/// - Any caller that is polled drives the attempt, so a caller that is parked or dropped holds
+///   nobody up. When its last caller is dropped, so is the attempt, and the cell is idle again.
+/// - A failure or panic reaches every caller that joined and is not remembered beyond
+///   [`state`](Self::state): the next call starts a new attempt.
+/// - Each attempt has a generation, counted from 1 and never used twice.
+/// - An attempt that waits for its own outcome gets [`InitError::Recursive`] instead of a hang.
+///
+/// # Examples
+///
+/// ```
+/// use steadfast_sync::{InitCell, InitState};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let cell = InitCell::<String, std::io::Error>::new();
+/// let value = cell.get_or_init(|generation| async move { Ok(format!("attempt {generation}")) });
+/// assert_eq!(*value.await.unwrap(), "attempt 1");
+/// assert_eq!(cell.state(), InitState::Ready(1));
+/// # }
+/// ```
+pub struct InitCell<T, E> {
+    name: String,
+    /// The generation of the value, 0 while there is none.
+    ready: AtomicU64,
+    state: Mutex<State<T, E>>,
+}
+
+/// Where a cell is in its life; each number is the generation of the attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitState {
+    /// Never initialised, reset, or abandoned by every caller.
+    Idle,
+    /// An attempt is in flight.
+    Initialising(u64),
+    /// There is a value.
+    Ready(u64),
+    /// The latest attempt failed.
+    Failed(u64),
+}
+
+struct State<T, E> {
+    /// The latest attempt's number.
+    generation: u64,
+    phase: Phase<T, E>,
+}
+
+enum Phase<T, E> {
+    Idle,
+    Initialising {
+        flight: Arc<Flight<T, E>>,
+        seat: Seat<T, E>,
+        /// Whether a caller found the future being polled and left without polling it.
+        turned_away: bool,
+    },
+    Ready(Arc<T>),
+    Failed,
+}
+
+impl<T, E> InitCell<T, E> {
+    /// An idle cell without a name.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            name: String::new(),
+            ready: AtomicU64::new(0),
+            state: Mutex::new(State {
+                generation: 0,
+                phase: Phase::Idle,
+            }),
+        }
+    }
+
+    /// An idle cell, and the name under which events speak of it.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::new()
+        }
+    }
+
+    /// The value if there is one, else the outcome of the attempt in flight, else that of a new
+    /// attempt, for which `init` is called with its generation.
+    ///
+    /// # Errors
+    ///
+    /// [`InitError::Failed`] and [`InitError::Panicked`] say how the attempt ended,
+    /// [`InitError::Reset`] that the cell was reset during it, and [`InitError::Recursive`] that
+    /// `init`'s future asked for its own outcome.
+    ///
+    /// # Cancel safety
+    ///
+    /// Does nothing until polled. Dropping it leaves the attempt to the other callers; if there
+    /// is none, the attempt is dropped and the cell is idle.
+    pub fn get_or_init<F, Fut>(&self, init: F) -> impl Future<Output = Result<Arc<T>, InitError<E>>>
+    where
+        F: FnOnce(u64) -> Fut,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        Join::new(self, init, false)
+    }
+
+    /// As [`get_or_init`](Self::get_or_init), but does not join an attempt that is in flight.
+    ///
+    /// # Errors
+    ///
+    /// [`InitError::AlreadyInProgress`], and those of [`get_or_init`](Self::get_or_init).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`get_or_init`](Self::get_or_init).
+    pub fn try_init<F, Fut>(&self, init: F) -> impl Future<Output = Result<Arc<T>, InitError<E>>>
+    where
+        F: FnOnce(u64) -> Fut,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        Join::new(self, init, true)
+    }
+
+    /// The value, if there is one.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<T>> {
+        self.get_with_generation().map(|(_, value)| value)
+    }
+
+    /// A reader that remembers the value, for hot paths.
+    #[must_use]
+    pub fn cached(&self) -> Cached<'_, T, E> {
+        Cached::new(self)
+    }
+
+    /// Makes the cell idle and returns the value that it had.
+    ///
+    /// An attempt in flight is dropped, and its callers get [`InitError::Reset`].
+    pub fn reset(&self) -> Option<Arc<T>> {
+        let mut state = self.locked();
+        let phase = std::mem::replace(&mut state.phase, Phase::Idle);
+        self.publish(&state);
+        let unused = match &phase {
+            Phase::Initialising { flight, .. } => flight.outcome.set(Err(InitError::Reset)).err(),
+            _ => None,
+        };
+        drop(state);
+        drop(unused);
+        match phase {
+            Phase::Ready(value) => Some(value),
+            Phase::Initialising { flight, seat, .. } => {
+                flight.callers.wake_all();
+                drop(seat);
+                None
+            }
+            Phase::Idle | Phase::Failed => None,
+        }
+    }
+
+    /// Where the cell is in its life.
+    #[must_use]
+    pub fn state(&self) -> InitState {
+        let state = self.locked();
+        let generation = state.generation;
+        match &state.phase {
+            Phase::Idle => InitState::Idle,
+            Phase::Initialising { .. } => InitState::Initialising(generation),
+            Phase::Ready(_) => InitState::Ready(generation),
+            Phase::Failed => InitState::Failed(generation),
+        }
+    }
+
+    /// The name given to [`named`](Self::named), empty if none was.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn get_with_generation(&self) -> Option<(u64, Arc<T>)> {
+        let state = self.locked();
+        match &state.phase {
+            Phase::Ready(value) => Some((state.generation, Arc::clone(value))),
+            _ => None,
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State<T, E>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the cached readers, while the state is still locked.
+    fn publish(&self, state: &State<T, E>) {
+        let generation = match &state.phase {
+            Phase::Ready(_) => state.generation,
+            _ => 0,
+        };
+        self.ready.store(generation, Ordering::Release);
+    }
+}
+
+impl<T, E> State<T, E> {
+    /// Begins an attempt, whose future this thread is about to make.
+    fn begin(&mut self) -> Arc<Flight<T, E>> {
+        self.generation += 1;
+        let flight = Arc::new(Flight::new(self.generation));
+        self.phase = Phase::Initialising {
+            flight: Arc::clone(&flight),
+            seat: Seat::Polled(std::thread::current().id()),
+            turned_away: false,
+        };
+        flight
+    }
+
+    /// The seat of this very attempt, if it is still in flight.
+    fn seat_of(&mut self, flight: &Arc<Flight<T, E>>) -> Option<(&mut Seat<T, E>, &mut bool)> {
+        match &mut self.phase {
+            Phase::Initialising {
+                flight: current,
+                seat,
+                turned_away,
+            } if Arc::ptr_eq(current, flight) => Some((seat, turned_away)),
+            _ => None,
+        }
+    }
+
+    /// Ends the attempt in flight; what it was is dropped once the state is unlocked.
+    fn land(&mut self, outcome: &Outcome<T, E>) -> Phase<T, E> {
+        let phase = match outcome {
+            Ok(value) => Phase::Ready(Arc::clone(value)),
+            Err(_) => Phase::Failed,
+        };
+        std::mem::replace(&mut self.phase, phase)
+    }
+}
+
+impl<T, E> Default for InitCell<T, E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, E> fmt::Debug for InitCell<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InitCell")
+            .field("name", &self.name)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,68 @@
+use std::{fmt, ops::Deref, sync::Arc};
+
+use tracing::trace;
+
+use super::Semaphore;
+
+/// Permits in use; dropping it gives them back.
+#[must_use = "the permits are given back as soon as this is dropped"]
+pub struct Permit<'a>(pub(super) Held<&'a Semaphore>);
+
+/// A [`Permit`] that keeps its semaphore alive, so that it can be moved into a task.
+#[must_use = "the permits are given back as soon as this is dropped"]
+pub struct OwnedPermit(pub(super) Held<Arc<Semaphore>>);
+
+impl Permit<'_> {
+    /// How many permits these are.
+    #[must_use]
+    pub fn permits(&self) -> usize {
+        self.0.permits
+    }
+}
+
+impl OwnedPermit {
+    /// How many permits these are.
+    #[must_use]
+    pub fn permits(&self) -> usize {
+        self.0.permits
+    }
+}
+
+/// Permits in use, through a reference or an `Arc`.
+pub(super) struct Held<R: Deref<Target = Semaphore>> {
+    semaphore: R,
+    permits: usize,
+}
+
+impl<R: Deref<Target = Semaphore>> Held<R> {
+    pub(super) fn new(semaphore: R, permits: usize) -> Self {
+        Self { semaphore, permits }
+    }
+}
+
+impl<R: Deref<Target = Semaphore>> Drop for Held<R> {
+    fn drop(&mut self) {
+        let wakes = self.semaphore.state().release(self.permits);
+        wakes.wake();
+        let (name, permits) = (self.semaphore.name(), self.permits);
+        trace!(name, permits, "permits released");
+    }
+}
+
+impl fmt::Debug for Permit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Permit");
+        debug
+            .field("permits", &self.permits())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for OwnedPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("OwnedPermit");
+        debug
+            .field("permits", &self.permits())
+            .finish_non_exhaustive()
+    }
+}
