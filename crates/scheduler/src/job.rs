@@ -2,7 +2,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use crate::{Dst, Execution, LockName, Misfire, Overlap, Policy, Spec};
+use crate::{Dst, Execution, InvalidJob, LockName, Misfire, Overlap, Policy, Spec};
+
+/// The longest timeout and the widest jitter.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// The identity of a job within its namespace, such as `user:42`.
 ///
@@ -122,5 +125,47 @@ impl Job {
     pub fn dst(mut self, dst: Dst) -> Self {
         self.policy.dst = dst;
         self
+    }
+
+    /// Checks every field against its bounds.
+    ///
+    /// # Errors
+    ///
+    /// If one is out of bounds; the error names it.
+    pub fn validate(&self) -> Result<(), InvalidJob> {
+        let policy = &self.policy;
+        let require = |fits: bool, field, reason| match fits {
+            true => Ok(()),
+            false => Err(InvalidJob { field, reason }),
+        };
+        let name_fits = |name: &str| (1..=JobKey::MAX_LENGTH).contains(&name.len());
+        require(
+            name_fits(self.key.as_str()),
+            "key",
+            "1 to 255 bytes are allowed",
+        )?;
+        let has_name = self.tz.iana_name().is_some();
+        require(has_name, "tz", "a zone with an IANA name is needed")?;
+        let lock_fits = policy
+            .lock
+            .as_ref()
+            .is_none_or(|lock| name_fits(lock.as_str()));
+        require(lock_fits, "lock", "1 to 255 bytes are allowed")?;
+        let all_fits = match policy.misfire {
+            Misfire::All { max, .. } => (1..=Misfire::MAX_ALL).contains(&max),
+            Misfire::Skip | Misfire::OnceLatest => true,
+        };
+        require(all_fits, "misfire", "a max of 1 to 1000 is allowed")?;
+        let allow_fits = policy.overlap != Overlap::Allow(0);
+        require(allow_fits, "overlap", "at least 1 run must be allowed")?;
+        let millisecond = Duration::from_millis(1);
+        let timeout_fits = |timeout| (millisecond..=LONGEST).contains(&timeout);
+        let timeout_fits = policy.timeout.is_none_or(timeout_fits);
+        require(timeout_fits, "timeout", "1 ms to 366 days are allowed")?;
+        require(
+            policy.jitter <= LONGEST,
+            "jitter",
+            "at most 366 days are allowed",
+        )
     }
 }

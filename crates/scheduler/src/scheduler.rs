@@ -1,0 +1,279 @@
+use std::{sync::Arc, time::Duration};
+
+use steadfast_clock::Instant;
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinSet,
+};
+use uuid::Uuid;
+
+use crate::{
+    Job, JobHandler, JobKey, JobStatus, JobStore, RunNow, SchedulerBuilder, SchedulerError,
+    ShutdownReport, StoreError, Upserted,
+    driver::Driver,
+    shared::{Shared, in_time},
+};
+
+/// Runs jobs when they are due: the handle, cheap to clone.
+///
+/// Jobs can be changed whether it is started or not. Dropping the last handle stops everything
+/// at once, as [`shutdown`](Self::shutdown) does not.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    shared: Arc<Shared>,
+    driver: Arc<Mutex<Option<RunningDriver>>>,
+}
+
+#[derive(Debug)]
+struct RunningDriver {
+    stop: watch::Sender<Option<Instant>>,
+    /// Holds one task; dropping it aborts that.
+    task: JoinSet<ShutdownReport>,
+}
+
+impl Scheduler {
+    /// Settings for a scheduler of the jobs in `namespace`.
+    pub fn builder(
+        namespace: impl Into<String>,
+        store: Arc<dyn JobStore>,
+        handler: Arc<dyn JobHandler>,
+    ) -> SchedulerBuilder {
+        SchedulerBuilder::new(namespace.into(), store, handler)
+    }
+
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self {
+            shared: Arc::new(shared),
+            driver: Arc::default(),
+        }
+    }
+
+    /// Starts to claim and to run what is due. Does nothing if it is started; during a shutdown
+    /// it waits for that to end and starts anew.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it has not started anything.
+    pub async fn start(&self) {
+        let mut driver = self.driver.lock().await;
+        if let Some(running) = driver.as_mut() {
+            let is_stopping = running.stop.borrow().is_some();
+            if !is_stopping && !running.task.is_empty() {
+                return;
+            }
+            running.task.join_next().await;
+        }
+        let (stop, stopped) = watch::channel(None);
+        let unique = Uuid::new_v4();
+        let owner = self.shared.settings.owner.clone();
+        let owner = owner.unwrap_or_else(|| unique.to_string());
+        let seed = unique.as_u64_pair().0;
+        let mut task = JoinSet::new();
+        task.spawn(Driver::new(self.shared.clone(), owner, seed, stopped).run());
+        *driver = Some(RunningDriver { stop, task });
+    }
+
+    /// Stops: claims nothing any more, gives back what has not started, cancels the runs at work
+    /// and waits for them up to `within`, then drops them. Takes at most a second longer than
+    /// that and the store's answer. Does nothing if it is not started; callers join.
+    ///
+    /// Afterwards there are no tasks and no timers, and [`start`](Self::start) works again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the shutdown goes on in the background.
+    pub async fn shutdown(&self, within: Duration) -> ShutdownReport {
+        let deadline = self.shared.clock.monotonic() + within;
+        let mut driver = self.driver.lock().await;
+        let Some(running) = driver.as_mut() else {
+            return ShutdownReport::default();
+        };
+        running.stop.send_if_modified(|stop| {
+            let first = stop.is_none();
+            stop.get_or_insert(deadline);
+            first
+        });
+        let report = running.task.join_next().await.and_then(Result::ok);
+        *driver = None;
+        report.unwrap_or_default()
+    }
+
+    /// Inserts a job or changes it; an equal job is a no-op.
+    ///
+    /// When this has returned, no fire of an older generation starts here. If what the instants
+    /// depend on has changed, the next fire is later than both now and the last one that was
+    /// claimed. Calls for one key are serialised, every one is applied and the last one wins.
+    ///
+    /// # Errors
+    ///
+    /// If the job is not valid or the store fails; nothing was changed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the job is changed as a whole or not at all.
+    pub async fn upsert(&self, job: Job) -> Result<Upserted, SchedulerError> {
+        job.validate().map_err(|source| SchedulerError::Validate {
+            key: job.key.clone(),
+            source,
+        })?;
+        let upsert = self
+            .shared
+            .store
+            .upsert(self.namespace(), &job, self.shared.now());
+        let upserted = in_time(upsert).await;
+        let upserted = upserted.map_err(failed("upsert", &job.key))?;
+        self.shared.live.supersede(&job.key, upserted.generation);
+        if let Some(due) = upserted.next_fire {
+            self.shared.alarm.ring_for(due);
+        }
+        Ok(upserted)
+    }
+
+    /// Removes a job; `false` if there was none. Runs at work go on.
+    ///
+    /// When this has returned, no fire of it starts here.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the job is removed or not.
+    pub async fn remove(&self, key: &JobKey) -> Result<bool, SchedulerError> {
+        let remove = self.shared.store.remove(self.namespace(), key);
+        let removed = in_time(remove).await.map_err(failed("remove", key))?;
+        if let Some(generation) = removed {
+            self.shared.live.supersede(key, generation + 1);
+        }
+        Ok(removed.is_some())
+    }
+
+    /// Removes a job and waits up to `within` until no run of it is at work here; `false` if
+    /// there was none.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, or a run is still at work when the time is up; the job is removed
+    /// then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`remove`](Self::remove).
+    pub async fn remove_and_wait(
+        &self,
+        key: &JobKey,
+        within: Duration,
+    ) -> Result<bool, SchedulerError> {
+        let deadline = self.shared.clock.monotonic() + within;
+        let removed = self.remove(key).await?;
+        for live in self.shared.live.of(key) {
+            let ended = tokio::time::timeout_at(deadline, live.ended.cancelled()).await;
+            ended.map_err(|_| SchedulerError::StillRunning {
+                key: key.clone(),
+                within,
+            })?;
+        }
+        Ok(removed)
+    }
+
+    /// Runs a job now, through the same claims, policies and locks as its schedule, even if it
+    /// is paused. The schedule itself does not change.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the run was asked for or not.
+    pub async fn run_now(&self, key: &JobKey) -> Result<RunNow, SchedulerError> {
+        let now = self.shared.now();
+        let request = self.shared.store.request_run(self.namespace(), key, now);
+        let answer = in_time(request).await.map_err(failed("run", key))?;
+        if let RunNow::Accepted { .. } = answer {
+            self.shared.alarm.ring_for(now);
+        }
+        Ok(answer)
+    }
+
+    /// Pauses a job; `false` if there is none. Runs at work go on.
+    ///
+    /// When this has returned, no fire of its schedule starts here.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the job is paused or not.
+    pub async fn pause(&self, key: &JobKey) -> Result<bool, SchedulerError> {
+        self.set_paused("pause", key, true).await
+    }
+
+    /// Resumes a paused job from now on: what it missed stays missed. `false` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the job is resumed or not.
+    pub async fn resume(&self, key: &JobKey) -> Result<bool, SchedulerError> {
+        self.set_paused("resume", key, false).await
+    }
+
+    /// What is known of a job, from the store itself; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it changes nothing.
+    pub async fn status(&self, key: &JobKey) -> Result<Option<JobStatus>, SchedulerError> {
+        let status = self
+            .shared
+            .store
+            .status(self.namespace(), key, self.shared.now());
+        in_time(status)
+            .await
+            .map_err(failed("read the status of", key))
+    }
+
+    async fn set_paused(
+        &self,
+        operation: &'static str,
+        key: &JobKey,
+        paused: bool,
+    ) -> Result<bool, SchedulerError> {
+        let now = self.shared.now();
+        let set = self
+            .shared
+            .store
+            .set_paused(self.namespace(), key, paused, now);
+        let Some(upserted) = in_time(set).await.map_err(failed(operation, key))? else {
+            return Ok(false);
+        };
+        self.shared.live.supersede(key, upserted.generation);
+        if let Some(due) = upserted.next_fire {
+            self.shared.alarm.ring_for(due);
+        }
+        Ok(true)
+    }
+
+    fn namespace(&self) -> &str {
+        &self.shared.settings.namespace
+    }
+}
+
+fn failed(operation: &'static str, key: &JobKey) -> impl FnOnce(StoreError) -> SchedulerError {
+    move |source| SchedulerError::Store {
+        operation,
+        key: key.clone(),
+        source,
+    }
+}

@@ -1,0 +1,100 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use steadfast_clock::Clock;
+use steadfast_sync::AsyncLock;
+use tokio::sync::Notify;
+
+use crate::{JobHandler, JobStore, LockName, StoreError, live::Live};
+
+/// How long the store may take to answer.
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the handle, the driver and the runs of one scheduler have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) store: Arc<dyn JobStore>,
+    pub(crate) handler: Handler,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) locks: Arc<AsyncLock<LockName>>,
+    pub(crate) live: Live,
+    pub(crate) alarm: Alarm,
+}
+
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) namespace: String,
+    pub(crate) owner: Option<String>,
+    pub(crate) max_concurrency: usize,
+    pub(crate) lease: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) poll: Duration,
+    pub(crate) keep_runs: Duration,
+}
+
+impl Shared {
+    /// The time of day.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::try_from(self.clock.wall()).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// The store's answer, if it comes in time.
+pub(crate) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(STORE_TIMEOUT, answer)
+        .await
+        .unwrap_or_else(|elapsed| Err(StoreError::transient("answer in time", elapsed)))
+}
+
+pub(crate) struct Handler(pub(crate) Arc<dyn JobHandler>);
+
+impl std::fmt::Debug for Handler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JobHandler")
+    }
+}
+
+/// Wakes the driver for what is due earlier than it means to sleep.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    ring: Notify,
+    /// In milliseconds since the epoch; the greatest value while the driver is awake.
+    set_for: AtomicI64,
+}
+
+impl Alarm {
+    pub(crate) fn new() -> Self {
+        Self {
+            ring: Notify::new(),
+            set_for: AtomicI64::new(i64::MAX),
+        }
+    }
+
+    /// Call before asking the store when something is due: whatever is due by then rings.
+    pub(crate) fn reset(&self) {
+        self.set_for.store(i64::MAX, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set(&self, due: Timestamp) {
+        self.set_for.store(due.as_millisecond(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn ring_for(&self, due: Timestamp) {
+        if due.as_millisecond() < self.set_for.load(Ordering::SeqCst) {
+            self.ring.notify_one();
+        }
+    }
+
+    pub(crate) async fn rung(&self) {
+        self.ring.notified().await;
+    }
+}
