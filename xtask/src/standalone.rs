@@ -21,7 +21,7 @@ const COMPOSITION: Layer = Layer::Floor(4);
 /// Build and run an outside consumer that depends on one crate only.
 ///
 /// The consumer is a package of its own in a temporary folder, with its own lock file. It runs the
-/// first example of the crate's `src/lib.rs` or `README.md`. Of the other workspace crates only
+/// first example of the crate's documentation. Of the other workspace crates only
 /// those on lower floors may come in with it.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {

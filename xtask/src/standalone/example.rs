@@ -7,6 +7,10 @@ use cargo_metadata::Package;
 
 use crate::workspace::folder;
 
+const SOURCE: &str = "src/lib.rs";
+const README: &str = "README.md";
+const README_INCLUDED: &str = "include_str!(\"../README.md\")";
+
 /// A program made from a documentation example, as rustdoc would make it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Example {
@@ -17,27 +21,23 @@ pub(super) struct Example {
 }
 
 impl Example {
-    /// The first runnable example of `src/lib.rs`, or else of `README.md`.
+    /// The first runnable example in the crate's documentation: the comments of `src/lib.rs`, or
+    /// `README.md` where that is included.
     pub(super) fn of(package: &Package) -> Result<Option<Self>> {
-        for place in ["src/lib.rs", "README.md"] {
+        let read = |place| {
             let path = folder(package).join(place);
-            if !path.is_file() {
-                continue;
-            }
-            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-            let prose = if place == "README.md" {
-                text
-            } else {
-                crate_docs(&text)
-            };
-            if let Some(code) = first_runnable(&prose) {
-                return Ok(Some(Self {
-                    place,
-                    program: program(&code),
-                }));
-            }
-        }
-        Ok(None)
+            fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
+        };
+        let source = read(SOURCE)?;
+        let (place, prose) = if source.contains(README_INCLUDED) {
+            (README, read(README)?)
+        } else {
+            (SOURCE, crate_docs(&source))
+        };
+        Ok(first_runnable(&prose).map(|code| Self {
+            place,
+            program: program(&code),
+        }))
     }
 
     /// Whether the program uses the crate of this package name.
@@ -122,6 +122,7 @@ fn program(code: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::Fixture;
 
     #[test]
     fn first_block_that_runs_is_taken_with_its_hidden_lines() {
@@ -132,6 +133,20 @@ mod tests {
             first_runnable(&crate_docs(source)).unwrap(),
             "use a::B;\n#[derive(Debug)]\nstruct S;\n\n"
         );
+    }
+
+    #[test]
+    fn readme_counts_only_where_the_crate_includes_it() {
+        let fixture = Fixture::with_crates(&[("a", "0", "")]);
+        fixture.write("crates/a/README.md", "```rust\nlet x = 1;\n```\n");
+        let workspace = fixture.workspace();
+        let package = workspace.member("a").unwrap();
+        assert_eq!(Example::of(package).unwrap(), None);
+        fixture.write(
+            "crates/a/src/lib.rs",
+            "#![doc = include_str!(\"../README.md\")]\n",
+        );
+        assert_eq!(Example::of(package).unwrap().unwrap().place, "README.md");
     }
 
     #[test]
