@@ -103,7 +103,7 @@ impl<K> AsyncLock<K> {
     }
 }
 
-impl<K: Eq + Hash> AsyncLock<K> {
+impl<K: Eq + Hash + Send + Sync> AsyncLock<K> {
     /// Locks a key, in turn.
     ///
     /// # Errors

@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use steadfast_clock::{Clock, Instant};
+use steadfast_clock::Clock;
 use tracing::{debug, info, warn};
 
 use self::state::{Admission, Phase, Settings, State};
@@ -116,9 +116,11 @@ impl CircuitBreaker {
     ///
     /// [`BreakerOpen`] while it is open or isolated, or half-open with all permits given out.
     pub fn try_acquire(&self) -> Result<BreakerPermit<'_>, BreakerOpen> {
-        let now = self.time_if_needed();
-        let admission = self.change(|state| state.admit(now, &self.settings));
-        match admission {
+        if let Some(epoch) = self.closed_epoch() {
+            return Ok(BreakerPermit::new(self, epoch));
+        }
+        let now = self.clock.monotonic();
+        match self.change(|state| state.admit(now, &self.settings)) {
             Admission::Admitted { epoch } => Ok(BreakerPermit::new(self, epoch)),
             Admission::Refused { retry_after } => Err(BreakerOpen { retry_after }),
         }
@@ -159,11 +161,9 @@ impl CircuitBreaker {
     /// The state at this moment.
     #[must_use]
     pub fn state(&self) -> BreakerState {
-        let now = self.time_if_needed();
+        let now = self.clock.monotonic();
         self.change(|state| {
-            if let Some(now) = now {
-                state.advance(now, &self.settings);
-            }
+            state.advance(now, &self.settings);
             name_of(state.phase)
         })
     }
@@ -210,10 +210,10 @@ impl CircuitBreaker {
         })
     }
 
-    /// The time, unless the state does not depend on it: a closed breaker reads no clock.
-    fn time_if_needed(&self) -> Option<Instant> {
-        let is_timed = self.locked().is_timed();
-        is_timed.then(|| self.clock.monotonic())
+    /// The epoch, if everybody is let through: a closed breaker reads no clock.
+    fn closed_epoch(&self) -> Option<u64> {
+        let state = self.locked();
+        matches!(state.phase, Phase::Closed { .. }).then_some(state.epoch)
     }
 
     /// Changes the state and reports what it became, after the mutex is released.

@@ -118,8 +118,10 @@ impl<T, E> InitCell<T, E> {
     /// is none, the attempt is dropped and the cell is idle.
     pub fn get_or_init<F, Fut>(&self, init: F) -> impl Future<Output = Result<Arc<T>, InitError<E>>>
     where
-        F: FnOnce(u64) -> Fut,
+        F: FnOnce(u64) -> Fut + Send,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + Sync,
+        E: Send + Sync,
     {
         Join::new(self, init, false)
     }
@@ -135,8 +137,10 @@ impl<T, E> InitCell<T, E> {
     /// As [`get_or_init`](Self::get_or_init).
     pub fn try_init<F, Fut>(&self, init: F) -> impl Future<Output = Result<Arc<T>, InitError<E>>>
     where
-        F: FnOnce(u64) -> Fut,
+        F: FnOnce(u64) -> Fut + Send,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + Sync,
+        E: Send + Sync,
     {
         Join::new(self, init, true)
     }

@@ -11,6 +11,8 @@ mod rate_limiter;
 mod retry;
 mod semaphore;
 mod slab;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 mod timeout;
 mod wait_queue;
 

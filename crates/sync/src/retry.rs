@@ -143,7 +143,6 @@ impl Retry {
         last: E,
     ) -> Result<(Duration, E), RetryError<E>> {
         let elapsed = self.elapsed(started);
-        let has_budget = self.budget.as_ref().is_none_or(|budget| budget.failed());
         let delay = match decision {
             Decision::Stop => {
                 return Err(RetryError::NotRetryable {
@@ -155,6 +154,8 @@ impl Retry {
             Decision::Retry => self.jitter(attempts),
             Decision::RetryAfter(delay) => delay,
         };
+        // The last attempt is charged to the budget as well.
+        let has_budget = self.budget.as_ref().is_none_or(|budget| budget.failed());
         if attempts >= self.max_attempts {
             return Err(RetryError::Exhausted {
                 attempts,

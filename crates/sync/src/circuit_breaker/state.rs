@@ -60,11 +60,6 @@ impl State {
         self.phase = phase;
     }
 
-    /// Whether the answer depends on the time.
-    pub(super) fn is_timed(&self) -> bool {
-        matches!(self.phase, Phase::Open { .. } | Phase::HalfOpen { .. })
-    }
-
     /// Follows the time: open becomes half-open, and a half-open that got no verdicts open again.
     pub(super) fn advance(&mut self, now: Instant, settings: &Settings) {
         match self.phase {
@@ -80,11 +75,8 @@ impl State {
         }
     }
 
-    pub(super) fn admit(&mut self, now: Option<Instant>, settings: &Settings) -> Admission {
-        if let Some(now) = now {
-            self.advance(now, settings);
-        }
-        let left = |until: Instant| now.map(|now| until.saturating_duration_since(now));
+    pub(super) fn admit(&mut self, now: Instant, settings: &Settings) -> Admission {
+        self.advance(now, settings);
         match &mut self.phase {
             Phase::Closed { .. } => Admission::Admitted { epoch: self.epoch },
             Phase::HalfOpen {
@@ -94,7 +86,7 @@ impl State {
                 Admission::Admitted { epoch: self.epoch }
             }
             Phase::HalfOpen { until, .. } | Phase::Open { until } => Admission::Refused {
-                retry_after: left(*until),
+                retry_after: Some(until.saturating_duration_since(now)),
             },
             Phase::Isolated => Admission::Refused { retry_after: None },
         }

@@ -148,7 +148,7 @@ impl<K> KeyedRateLimiter<K> {
     }
 }
 
-impl<K: Eq + Hash + Clone> KeyedRateLimiter<K> {
+impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
     /// Takes `units` for a key if they are there and nobody waits for them.
     ///
     /// # Errors

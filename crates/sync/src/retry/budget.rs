@@ -95,7 +95,7 @@ mod tests {
             budget.succeeded();
         }
         assert_eq!(budget.tokens(), 3);
-        assert!(!budget.failed());
+        assert_eq!([budget.failed(), budget.failed()], [true, false]);
         for _ in 0..100 {
             budget.succeeded();
         }

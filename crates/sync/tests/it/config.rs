@@ -1,0 +1,75 @@
+use std::time::Duration;
+
+use steadfast_sync::{
+    AsyncLock, CircuitBreaker, ConfigError, KeyedRateLimiter, Quota, RateLimiter, Retry, Semaphore,
+};
+
+/// The field that was refused.
+fn field<T: std::fmt::Debug>(built: Result<T, ConfigError>) -> &'static str {
+    built.unwrap_err().field()
+}
+
+#[test]
+fn zero_is_refused_with_the_name_of_its_field() {
+    let quota = Quota::per_second(1).unwrap();
+    assert_eq!(
+        field(AsyncLock::<u8>::builder().max_waiters(0).build()),
+        "max_waiters"
+    );
+    assert_eq!(field(Semaphore::new(0)), "capacity");
+    assert_eq!(
+        field(Semaphore::builder(1).max_waiters(0).build()),
+        "max_waiters"
+    );
+    assert_eq!(
+        field(RateLimiter::builder(quota).max_waiters(0).build()),
+        "max_waiters"
+    );
+    assert_eq!(
+        field(KeyedRateLimiter::<u8>::builder(quota).max_keys(0).build()),
+        "max_keys"
+    );
+    assert_eq!(
+        field(
+            KeyedRateLimiter::<u8>::builder(quota)
+                .max_waiters(0)
+                .build()
+        ),
+        "max_waiters"
+    );
+    assert_eq!(
+        field(Retry::builder().max_attempts(0).build()),
+        "max_attempts"
+    );
+    let breaker = CircuitBreaker::builder;
+    assert_eq!(
+        field(breaker().consecutive_failures(0).build()),
+        "consecutive_failures"
+    );
+    assert_eq!(
+        field(breaker().half_open_permits(0).build()),
+        "half_open_permits"
+    );
+}
+
+#[test]
+fn durations_of_zero_or_beyond_all_measure_are_refused() {
+    for wrong in [Duration::ZERO, Duration::MAX] {
+        let (retry, breaker) = (Retry::builder, CircuitBreaker::builder);
+        assert_eq!(field(retry().initial_delay(wrong).build()), "initial_delay");
+        assert_eq!(field(retry().max_delay(wrong).build()), "max_delay");
+        assert_eq!(field(retry().deadline(wrong).build()), "deadline");
+        assert_eq!(field(breaker().open_for(wrong).build()), "open_for");
+        assert_eq!(
+            field(breaker().half_open_for(wrong).build()),
+            "half_open_for"
+        );
+        assert_eq!(field(Quota::new(1, wrong)), "period");
+    }
+    let crossed = Retry::builder().max_delay(Duration::from_millis(1)).build();
+    let error = crossed.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`max_delay` must be at least `initial_delay`"
+    );
+}
