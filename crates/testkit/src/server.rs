@@ -39,12 +39,11 @@ for signal in $signals; do
     kill -"$signal" "$server" 2>/dev/null
 done
 wait "$server"
-kill -KILL -- "-$server" 2>/dev/null
-cd /
-for _ in 1 2 3 4 5; do
-    rm -rf "$directory" && break
-    sleep 0.1
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    kill -KILL "-$server" 2>/dev/null || break
+    sleep 0.05
 done
+cd / && rm -rf "$directory"
 "#;
 
 /// The directory of a server, owned by the user it will run as.
