@@ -1,6 +1,7 @@
 use std::{error::Error as StdError, fmt};
 
 use serde::{Deserialize, Serialize};
+use steadfast_sync::LockError;
 use thiserror::Error;
 
 use crate::{NotificationId, ScheduleId};
@@ -112,6 +113,9 @@ pub enum ScheduleError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// The lock of the user could not be taken.
+    #[error("the user's schedules are busy")]
+    Lock(#[source] LockError),
     /// The store failed.
     #[error("could not {operation}")]
     Store {

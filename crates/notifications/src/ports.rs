@@ -16,8 +16,8 @@ pub trait IdSource: Send + Sync {
 }
 
 /// Who exists; the accounts belong to somebody else.
-#[async_trait]
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
 pub trait Users: Send + Sync {
     /// Whether there is such a user.
     ///
@@ -39,8 +39,8 @@ pub trait Users: Send + Sync {
 /// # Cancel safety
 ///
 /// A call that is dropped has either happened as a whole or not at all.
-#[async_trait]
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
 pub trait ScheduleStore: Send + Sync {
     /// Adds a schedule unless its owner has `limit` of them already.
     ///
@@ -140,8 +140,8 @@ pub trait ScheduleStore: Send + Sync {
 /// # Cancel safety
 ///
 /// A call that is dropped has either happened as a whole or not at all.
-#[async_trait]
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
 pub trait NotificationStore: Send + Sync {
     /// Stores a notification, once for each idempotency claim that has not expired.
     ///
@@ -238,8 +238,8 @@ pub trait NotificationStore: Send + Sync {
 ///
 /// A call that is dropped has either happened as a whole or not at all. A claim whose answer was
 /// lost ends at its `until`.
-#[async_trait]
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
 pub trait OutboxStore: Send + Sync {
     /// Claims up to `users` users with pending events that nobody else holds at `now`, the
     /// longest waiting first, with up to `events` of their next events each.
@@ -264,8 +264,8 @@ pub trait OutboxStore: Send + Sync {
 }
 
 /// The live way to a user's connected clients.
-#[async_trait]
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
 pub trait Push: Send + Sync {
     /// Pushes one event to the channel `user:<id>`.
     ///
@@ -278,8 +278,8 @@ pub trait Push: Send + Sync {
 }
 
 /// The scheduler's jobs, one a schedule.
-#[async_trait]
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
 pub trait Jobs: Send + Sync {
     /// Makes the job of a schedule match it: present while it is enabled, absent otherwise.
     ///

@@ -183,8 +183,11 @@ pub struct OutboxClaim {
 /// How a claim ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// Every event of the claim was pushed; later ones are pending at once.
-    Pushed,
+    /// Every event of the claim was pushed; later ones wait in line again.
+    Pushed {
+        /// Since when they wait.
+        at: Timestamp,
+    },
     /// A push failed; the rest is pending again later.
     RetryAt {
         /// The offset of the last event that was pushed, if any was.

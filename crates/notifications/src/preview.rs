@@ -1,0 +1,87 @@
+use std::time::Duration;
+
+use jiff::{Timestamp, ZonedDateTime};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::{Dialect, Invalid, Schedule, timetable::Timetable, validation::Findings};
+
+/// The most fires that one preview shows.
+pub const MAX_PREVIEW_FIRES: u32 = 100;
+
+/// Asks what an expression means and when it would fire; not validated yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewRequest {
+    /// See [`Schedule::cron`].
+    pub cron: String,
+    /// See [`Schedule::dialect`]; five fields by default.
+    #[serde(default)]
+    pub dialect: Dialect,
+    /// See [`Schedule::tz`].
+    pub tz: String,
+    /// After which instant; now by default.
+    #[serde(default)]
+    pub from: Option<Timestamp>,
+    /// How many fires, from 1 to [`MAX_PREVIEW_FIRES`]; five by default.
+    #[serde(default = "default_count")]
+    pub count: u32,
+}
+
+/// What an expression means and when it would fire.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Preview {
+    /// The expression in words.
+    pub description: String,
+    /// The next fires on the zone's clock, in JSON as RFC 3339 with the zone's offset; fewer than
+    /// asked for where time ends.
+    #[serde(serialize_with = "rfc3339")]
+    pub next_fires: Vec<ZonedDateTime>,
+}
+
+/// A schedule as its user sees it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScheduleView {
+    /// The stored schedule; its fields stand beside `next_fires` in JSON.
+    #[serde(flatten)]
+    pub schedule: Schedule,
+    /// The next fires on the zone's clock, in JSON as RFC 3339 with the zone's offset; empty
+    /// while it is paused.
+    #[serde(serialize_with = "rfc3339")]
+    pub next_fires: Vec<ZonedDateTime>,
+}
+
+impl PreviewRequest {
+    pub(crate) fn preview(
+        &self,
+        from: Timestamp,
+        min_interval: Duration,
+    ) -> Result<Preview, Invalid> {
+        let mut findings = Findings::default();
+        let timetable = Timetable::checked(
+            &self.cron,
+            self.dialect,
+            &self.tz,
+            min_interval,
+            &mut findings,
+        );
+        if !(1..=MAX_PREVIEW_FIRES).contains(&self.count) {
+            findings.add("/count", format!("must be from 1 to {MAX_PREVIEW_FIRES}"));
+        }
+        let timetable = findings.finish_with(timetable)?;
+        Ok(Preview {
+            description: timetable.spec.describe(),
+            next_fires: timetable.next_fires(from, self.count as usize),
+        })
+    }
+}
+
+fn default_count() -> u32 {
+    5
+}
+
+fn rfc3339<S: Serializer>(fires: &[ZonedDateTime], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(fires.iter().map(|fire| {
+        let fire = fire.timestamp().display_with_offset(fire.offset());
+        fire.to_string()
+    }))
+}

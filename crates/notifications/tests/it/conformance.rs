@@ -1,0 +1,23 @@
+use steadfast_notifications::test_util::conformance;
+
+use crate::World;
+
+#[tokio::test]
+async fn memory_store_keeps_schedules() {
+    let World { store, ids, .. } = World::new();
+    conformance::schedules(&*store, &*ids).await.unwrap();
+}
+
+#[tokio::test]
+async fn memory_store_keeps_notifications() {
+    let World { store, ids, .. } = World::new();
+    conformance::notifications(&*store, &*store, &*ids)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn memory_store_keeps_an_outbox() {
+    let World { store, ids, .. } = World::new();
+    conformance::outbox(&*store, &*store, &*ids).await.unwrap();
+}

@@ -1,0 +1,233 @@
+use std::{sync::Arc, time::Duration};
+
+use steadfast_notifications::{
+    BuildError, Draft, IdSource, MockOutboxStore, NewNotification, NotificationId,
+    NotificationStore, OutboxRelay, OutboxStore, PortError, UserId, test_util::RecordingPush,
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::World;
+
+struct Relay {
+    world: World,
+    push: Arc<RecordingPush>,
+    relay: OutboxRelay,
+}
+
+impl Relay {
+    fn new() -> Self {
+        let (world, push) = (World::new(), Arc::new(RecordingPush::new()));
+        let relay = OutboxRelay::builder(world.store.clone(), push.clone(), world.signal.clone())
+            .clock(world.clock.clone())
+            .batch_events(2)
+            .build()
+            .unwrap();
+        Self { world, push, relay }
+    }
+
+    async fn publish(&self, user: UserId) {
+        let new = NewNotification {
+            user_id: user,
+            title: "Deployed".into(),
+            body: String::new(),
+            topic: None,
+            urgent: false,
+        };
+        self.world
+            .notifications
+            .publish(user, new, None)
+            .await
+            .unwrap();
+    }
+
+    fn start(&self) -> (CancellationToken, AbortOnDropHandle<()>) {
+        let (stop, relay) = (CancellationToken::new(), self.relay.clone());
+        let running = stop.clone();
+        let task = tokio::runtime::Handle::current().spawn(async move { relay.run(running).await });
+        (stop, AbortOnDropHandle::new(task))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_pushed_in_order_as_soon_as_they_are_stored() {
+    let relay = Relay::new();
+    let (stop, running) = relay.start();
+    tokio::task::yield_now().await;
+    let stored = tokio::time::Instant::now();
+    for _ in 0..5 {
+        relay.publish(relay.world.user).await;
+        relay.publish(relay.world.other).await;
+    }
+    while relay.push.pushed().len() < 10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        stored.elapsed(),
+        Duration::ZERO,
+        "it did not wait for its poll"
+    );
+    assert_eq!(relay.push.offsets(relay.world.user), [1, 2, 3, 4, 5]);
+    assert_eq!(relay.push.offsets(relay.world.other), [1, 2, 3, 4, 5]);
+    let log = relay
+        .world
+        .notifications
+        .events(relay.world.user, 0, 9)
+        .await
+        .unwrap();
+    let pushed = relay.push.pushed();
+    let own: Vec<_> = pushed
+        .iter()
+        .filter(|pushed| pushed.user == relay.world.user)
+        .collect();
+    assert!(own.iter().all(|pushed| pushed.epoch == log.epoch));
+    assert!(own.iter().map(|pushed| &pushed.event).eq(&log.events));
+
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_another_process_are_found_by_polling() {
+    let relay = Relay::new();
+    let (_stop, _running) = relay.start();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let World {
+        store, user, ids, ..
+    } = &relay.world;
+    let draft = Draft {
+        id: NotificationId::new(ids.next_id()),
+        user_id: *user,
+        title: "From the command line".into(),
+        body: String::new(),
+        topic: None,
+        urgent: false,
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+    };
+    store.publish(&draft, None).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(relay.push.pushed().is_empty(), "no signal was raised");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(relay.push.offsets(*user), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_20_failing_push_is_retried_with_jitter_and_holds_nobody_else_up() {
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        let relay = Relay::new();
+        relay.push.fail_next(relay.world.user, 2);
+        relay.publish(relay.world.user).await;
+        relay.publish(relay.world.other).await;
+        let started = tokio::time::Instant::now();
+        relay.relay.drain().await.unwrap();
+        let pushed = relay.push.pushed();
+        let users: Vec<_> = pushed.iter().map(|pushed| pushed.user).collect();
+        assert_eq!(users, [relay.world.other, relay.world.user]);
+        waits.push(started.elapsed());
+    }
+    assert!(
+        waits.iter().all(|wait| *wait <= Duration::from_millis(160)),
+        "{waits:?}"
+    );
+    waits.dedup();
+    assert!(waits.len() > 1, "every wait is the same: {waits:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn push_that_keeps_failing_is_put_off_and_order_is_kept() {
+    let relay = Relay::new();
+    relay.publish(relay.world.user).await;
+    relay.relay.drain().await.unwrap();
+    // Four tries a claim: the first claim fails as a whole, the second one at its last try.
+    relay.push.fail_next(relay.world.user, 7);
+    relay.publish(relay.world.user).await;
+    relay.publish(relay.world.user).await;
+    relay.relay.drain().await.unwrap();
+    assert_eq!(relay.push.offsets(relay.world.user), [1]);
+    assert_eq!(relay.relay.drain().await.unwrap(), 0, "it is put off");
+
+    relay.publish(relay.world.user).await;
+    let (stop, running) = relay.start();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(relay.push.offsets(relay.world.user), [1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn relay_stops_and_starts_again() {
+    let relay = Relay::new();
+    let (stop, running) = relay.start();
+    stop.cancel();
+    running.await.unwrap();
+    relay.publish(relay.world.user).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(relay.push.pushed().is_empty());
+
+    let (stop, running) = relay.start();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(relay.push.offsets(relay.world.user), [1]);
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn claim_of_a_relay_that_died_is_pushed_after_its_lease() {
+    let relay = Relay::new();
+    relay.publish(relay.world.user).await;
+    let now = jiff::Timestamp::try_from(steadfast_clock::Clock::wall(&*relay.world.clock)).unwrap();
+    let until = now + jiff::SignedDuration::from_secs(30);
+    assert_eq!(
+        relay
+            .world
+            .store
+            .claim(now, until, 9, 9)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+
+    let (_stop, _running) = relay.start();
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    assert!(relay.push.pushed().is_empty());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(relay.push.offsets(relay.world.user), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_is_down_is_asked_again_at_each_poll() {
+    let world = World::new();
+    let mut store = MockOutboxStore::new();
+    store
+        .expect_claim()
+        .times(5..=7)
+        .returning(|_, _, _, _| Err(PortError::transient("down")));
+    let push = Arc::new(RecordingPush::new());
+    let relay = OutboxRelay::builder(Arc::new(store), push, world.signal.clone())
+        .build()
+        .unwrap();
+    let stop = CancellationToken::new();
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(5_500)).await;
+        stop.cancel();
+    };
+    tokio::join!(relay.run(stop.clone()), later);
+}
+
+#[tokio::test]
+async fn builder_names_the_field_at_fault() {
+    let relay = Relay::new();
+    let builder = || {
+        let store = relay.world.store.clone();
+        OutboxRelay::builder(store, relay.push.clone(), relay.world.signal.clone())
+    };
+    let field = |built: Result<_, BuildError>| built.map(drop).unwrap_err().field;
+    assert_eq!(field(builder().batch_users(0).build()), "batch_users");
+    assert_eq!(field(builder().batch_events(0).build()), "batch_events");
+    assert_eq!(field(builder().poll(Duration::ZERO).build()), "poll");
+    assert_eq!(
+        field(builder().lease(Duration::from_secs(9)).build()),
+        "lease"
+    );
+}
