@@ -20,10 +20,12 @@ pub(super) struct SleepingTest {
 /// Finds `thread::sleep` in test functions, and tokio's `sleep` in those without paused time.
 ///
 /// Only the bodies of the functions that carry a test attribute are read: what a helper does
-/// while it polls for a value is its own affair.
+/// while it polls for a value is its own affair. A plain `#[test]` has paused time if its file
+/// builds a runtime with it.
 pub(super) fn sleeping_tests(file: &TextFile, tokens: TokenStream) -> Vec<SleepingTest> {
     let mut found = Vec::new();
-    collect_tests(tokens, &mut |name, (line, remedy)| {
+    let builds_paused = builds_paused_runtime(tokens.clone());
+    collect_tests(tokens, builds_paused, &mut |name, (line, remedy)| {
         let path = file.path.to_string();
         found.push(SleepingTest {
             path,
@@ -60,7 +62,7 @@ pub(super) fn problems(found: &[SleepingTest], exceptions: &[(&str, &str, &str)]
 /// The line of a sleep, and what to do instead.
 type Sleep = (usize, &'static str);
 
-fn collect_tests(tokens: TokenStream, found: &mut impl FnMut(String, Sleep)) {
+fn collect_tests(tokens: TokenStream, builds_paused: bool, found: &mut impl FnMut(String, Sleep)) {
     let tokens: Vec<_> = tokens.into_iter().collect();
     let mut attributes: Vec<Group> = Vec::new();
     let mut name = None;
@@ -73,14 +75,16 @@ fn collect_tests(tokens: TokenStream, found: &mut impl FnMut(String, Sleep)) {
                 name = Some(token.to_string());
             }
             TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
-                let is_paused = attributes.iter().any(|a| is_paused(a.stream()));
+                let is_paused = attributes.iter().any(|a| {
+                    is_paused(a.stream()) || builds_paused && a.stream().to_string() == "test"
+                });
                 if let Some(name) = name.take().filter(|_| attributes.iter().any(is_test))
                     && let Some(sleep) = first_sleep(group, is_paused)
                 {
                     found(name, sleep);
                 }
                 attributes.clear();
-                collect_tests(group.stream(), found);
+                collect_tests(group.stream(), builds_paused, found);
             }
             _ => {}
         }
@@ -102,6 +106,19 @@ fn is_paused(tokens: TokenStream) -> bool {
         || tokens
             .iter()
             .any(|t| matches!(t, TokenTree::Group(g) if is_paused(g.stream())))
+}
+
+/// Whether `start_paused(true)` is called anywhere.
+fn builds_paused_runtime(tokens: TokenStream) -> bool {
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    tokens.iter().enumerate().any(|(index, token)| {
+        let TokenTree::Group(group) = token else {
+            return false;
+        };
+        let is_argument = index > 0 && is_ident(&tokens[index - 1], "start_paused");
+        (is_argument && group.stream().to_string() == "true")
+            || builds_paused_runtime(group.stream())
+    })
 }
 
 fn first_sleep(body: &Group, is_paused: bool) -> Option<Sleep> {
@@ -171,6 +188,16 @@ mod tests {
             found(text),
             ["tests/it/main.rs:2: `a` sleeps by the wall clock: wait on a value instead"]
         );
+    }
+
+    #[test]
+    fn plain_test_needs_a_paused_runtime_in_its_file() {
+        let text = "#[test]\nfn a() { block_on(async { sleep(d).await }) }\n";
+        assert_eq!(found(text).len(), 1);
+        let paused = "fn runtime() { Builder::new().start_paused(true).build() }\n";
+        assert_eq!(found(&format!("{paused}{text}")), [""; 0]);
+        let tokio_test = text.replace("#[test]\nfn", "#[tokio::test]\nasync fn");
+        assert_eq!(found(&format!("{paused}{tokio_test}")).len(), 1);
     }
 
     #[test]
