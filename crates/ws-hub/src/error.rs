@@ -1,7 +1,5 @@
 use std::{error::Error, time::Duration};
 
-use crate::Payload;
-
 /// Why a [`Payload`] could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -127,6 +125,13 @@ pub enum BuildError {
         /// The deadline.
         pong_timeout: Duration,
     },
+    /// The limit on commands cannot be counted.
+    #[error("`commands_per_second` and `command_burst` make no rate")]
+    CommandRate {
+        /// What the rate limiter says.
+        #[source]
+        source: steadfast_sync::ConfigError,
+    },
     /// An allowed origin is neither `*` nor `scheme://host[:port]`.
     #[error("origin {origin:?} is not of the form scheme://host[:port]")]
     Origin {
@@ -148,18 +153,21 @@ pub enum PublishError {
         max: usize,
     },
     /// The payload is too large.
-    #[error("payload has {len} bytes, allowed are {max}", len = payload.len())]
+    #[error("payload has {len} bytes, allowed are {max}")]
     TooLarge {
-        /// The payload, given back.
-        payload: Payload,
+        /// Bytes in the payload.
+        len: usize,
         /// The limit.
         max: usize,
     },
     /// Too many publishers wait for their turn on this topic.
-    #[error("too many publishers wait on topic {topic:?}")]
+    #[error("no turn to publish on topic {topic:?}")]
     Busy {
         /// The topic.
         topic: String,
+        /// What the lock says.
+        #[source]
+        source: steadfast_sync::LockError,
     },
     /// The topic has no history, so that there are no offsets to deliver by.
     #[error("topic {topic:?} has no history")]

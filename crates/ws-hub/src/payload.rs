@@ -1,6 +1,5 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -22,8 +21,8 @@ use crate::PayloadError;
 /// assert!(Payload::from_json("{").is_err());
 /// # Ok::<(), steadfast_ws_hub::PayloadError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct Payload(Bytes);
+#[derive(Clone)]
+pub struct Payload(Arc<RawValue>);
 
 impl Payload {
     /// Encodes a value.
@@ -32,9 +31,10 @@ impl Payload {
     ///
     /// [`PayloadError`] if the value cannot be written as JSON.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
-        serde_json::to_vec(value)
-            .map(|json| Self(json.into()))
-            .map_err(|source| PayloadError::Encode { source })
+        let raw = serde_json::value::to_raw_value(value)
+            .map_err(|source| PayloadError::Encode { source })?;
+        // A value may itself hold text that was encoded elsewhere.
+        Self::from_raw(&raw)
     }
 
     /// Takes text that is already JSON.
@@ -49,36 +49,39 @@ impl Payload {
     }
 
     pub(crate) fn from_raw(raw: &RawValue) -> Result<Self, PayloadError> {
-        let text = raw.get();
-        if !text.contains(['\n', '\r']) {
-            return Ok(Self(Bytes::copy_from_slice(text.as_bytes())));
+        if !raw.get().contains(['\n', '\r']) {
+            return Ok(Self(raw.to_owned().into()));
         }
-        Ok(Self(strip_line_breaks(text).into()))
+        RawValue::from_string(strip_white_space(raw.get()))
+            .map(|raw| Self(raw.into()))
+            .map_err(|source| PayloadError::Parse { source })
     }
 
     /// The JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Both constructors take UTF-8; the fallback is never reached.
-        std::str::from_utf8(&self.0).unwrap_or("null")
+        self.0.get()
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Length in bytes.
+    /// Length of the JSON text in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "no JSON value is empty text")]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.get().len()
     }
 
-    /// Always false: the shortest JSON value has one byte.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(crate) fn as_raw(&self) -> &RawValue {
+        &self.0
     }
 }
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Payload {}
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,21 +91,19 @@ impl fmt::Debug for Payload {
 
 /// Removes white space between the tokens of valid JSON; inside strings line breaks are escaped
 /// and other white space is content.
-fn strip_line_breaks(json: &str) -> Vec<u8> {
-    let mut compact = Vec::with_capacity(json.len());
+fn strip_white_space(json: &str) -> String {
     let (mut in_string, mut escaped) = (false, false);
-    for &byte in json.as_bytes() {
-        if in_string {
-            in_string = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-        } else if byte.is_ascii_whitespace() {
-            continue;
-        } else {
-            in_string = byte == b'"';
-        }
-        compact.push(byte);
-    }
-    compact
+    json.chars()
+        .filter(|&c| {
+            if !in_string {
+                in_string = c == '"';
+                return !c.is_ascii_whitespace();
+            }
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            true
+        })
+        .collect()
 }
 
 #[cfg(test)]

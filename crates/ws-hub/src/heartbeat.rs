@@ -1,0 +1,167 @@
+use std::{
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
+
+use steadfast_clock::{Clock, Instant};
+
+use crate::{Disconnect, Limits, connection::Connection, lock::lock};
+
+const SLOTS: usize = 64;
+
+/// One timer for the pings, deadlines and expiries of all connections.
+///
+/// A wheel of slots that one task turns; a connection costs one small entry, and a turn looks at
+/// its own slot only. Precise to one tick.
+///
+/// Source: Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987 (scheme 6).
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    clock: Arc<dyn Clock>,
+    interval: Duration,
+    timeout: Duration,
+    pub(crate) tick: Duration,
+    origin: Instant,
+    wheel: Mutex<Wheel>,
+}
+
+#[derive(Debug)]
+struct Wheel {
+    /// The next tick to turn to.
+    now: u64,
+    slots: [Vec<Entry>; SLOTS],
+}
+
+#[derive(Debug)]
+struct Entry {
+    connection: Weak<Connection>,
+    due: u64,
+    waits_for: Awaited,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Awaited {
+    /// Time for a ping.
+    Ping,
+    /// A sign of life since this pulse.
+    Life(u32),
+}
+
+impl Heartbeat {
+    pub(crate) fn new(limits: &Limits, clock: Arc<dyn Clock>) -> Self {
+        let shortest = limits.ping_interval.min(limits.pong_timeout);
+        Self {
+            origin: clock.monotonic(),
+            clock,
+            interval: limits.ping_interval,
+            timeout: limits.pong_timeout,
+            tick: (shortest / 10).clamp(Duration::from_millis(5), Duration::from_secs(1)),
+            wheel: Mutex::new(Wheel {
+                now: 0,
+                slots: std::array::from_fn(|_| Vec::new()),
+            }),
+        }
+    }
+
+    /// Watches a connection from now until it is gone.
+    pub(crate) fn watch(&self, connection: &Arc<Connection>) {
+        let after = self.jittered(connection);
+        let mut wheel = lock(&self.wheel);
+        self.schedule(&mut wheel, connection, after, Awaited::Ping);
+    }
+
+    /// Turns the wheel up to the present.
+    pub(crate) fn turn(&self) {
+        let present = self.ticks(self.clock.monotonic() - self.origin);
+        while let Some(due) = self.next_due(present) {
+            for entry in due {
+                if let Some(connection) = entry.connection.upgrade() {
+                    self.visit(&connection, entry.waits_for);
+                }
+            }
+        }
+    }
+
+    fn next_due(&self, present: u64) -> Option<Vec<Entry>> {
+        let mut wheel = lock(&self.wheel);
+        if wheel.now > present {
+            return None;
+        }
+        let now = wheel.now;
+        wheel.now += 1;
+        let slot = &mut wheel.slots[now as usize % SLOTS];
+        Some(slot.extract_if(.., |entry| entry.due <= now).collect())
+    }
+
+    fn visit(&self, connection: &Arc<Connection>, awaited: Awaited) {
+        if connection.outbox.closing().is_some() {
+            return;
+        }
+        if let Some(expires) = connection.expires
+            && self.clock.wall() >= expires
+        {
+            connection.outbox.close(Disconnect::EXPIRED);
+            return;
+        }
+        let pulse = connection.pulse();
+        let (after, next) = match awaited {
+            Awaited::Ping => {
+                connection.outbox.ping();
+                (self.timeout, Awaited::Life(pulse))
+            }
+            Awaited::Life(before) if before == pulse => {
+                connection.outbox.evict(Disconnect::NO_PONG);
+                return;
+            }
+            Awaited::Life(_) => {
+                let rest = self.jittered(connection).saturating_sub(self.timeout);
+                (rest, Awaited::Ping)
+            }
+        };
+        let mut wheel = lock(&self.wheel);
+        self.schedule(&mut wheel, connection, after, next);
+    }
+
+    fn schedule(
+        &self,
+        wheel: &mut Wheel,
+        connection: &Arc<Connection>,
+        after: Duration,
+        waits_for: Awaited,
+    ) {
+        let mut after = after;
+        if let (Awaited::Ping, Some(expires)) = (waits_for, connection.expires) {
+            let left = expires.duration_since(self.clock.wall());
+            after = after.min(left.unwrap_or_default());
+        }
+        // Rounded up, and never the slot that is being turned: no deadline comes early.
+        let present = self.clock.monotonic() - self.origin;
+        let due = (self.ticks(present + after) + 1).max(wheel.now);
+        wheel.slots[due as usize % SLOTS].push(Entry {
+            connection: Arc::downgrade(connection),
+            due,
+            waits_for,
+        });
+    }
+
+    fn ticks(&self, time: Duration) -> u64 {
+        (time.as_nanos() / self.tick.as_nanos()) as u64
+    }
+
+    /// The interval varied by up to a tenth, by the connection's id: clients that come at once are
+    /// not pinged at once.
+    fn jittered(&self, connection: &Connection) -> Duration {
+        let id = connection.id;
+        let seed = u64::from(id.slot) << 32 | u64::from(id.generation ^ connection.pulse());
+        let permille = 900 + splitmix64(seed) % 201;
+        self.interval / 1_000 * permille as u32
+    }
+}
+
+/// Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+fn splitmix64(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,269 @@
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Sleep, sleep, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message, Utf8Bytes,
+        error::ProtocolError,
+        protocol::{
+            CloseFrame, Role, WebSocketConfig,
+            frame::{
+                Frame,
+                coding::{Data, OpCode},
+            },
+        },
+    },
+};
+
+use crate::{Disconnect, Limits, outbox::Outbox};
+
+/// tungstenite allocates its read buffer eagerly, 128 KiB by default.
+const READ_BUFFER: usize = 4 * 1024;
+/// tungstenite writes to the socket when this much is buffered, or on a flush.
+const WRITE_BUFFER: usize = 16 * 1024;
+/// What is read and thrown away after our close frame, so that a reset does not overtake it.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// One WebSocket: frames in, and the outbox out.
+///
+/// Writing goes on in every call that waits. All state is kept here, so that each call can be
+/// dropped and made again without losing a message.
+#[derive(Debug)]
+pub(crate) struct Socket<S> {
+    stream: WebSocketStream<S>,
+    outbox: Arc<Outbox>,
+    unflushed: bool,
+    write_timeout: Duration,
+    /// Runs while the socket takes no byte.
+    stall: Option<Pin<Box<Sleep>>>,
+    peer_closed: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    pub(crate) async fn new(stream: S, read: Bytes, outbox: Arc<Outbox>, limits: &Limits) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
+            // Room for one message as large as the queue, or one recovery, above the buffer.
+            .max_write_buffer_size(WRITE_BUFFER + 2 * limits.queue_bytes.max(WRITE_BUFFER))
+            .max_message_size(Some(limits.message_bytes))
+            .max_frame_size(Some(limits.message_bytes));
+        let (read, role, config) = (read.to_vec(), Role::Server, Some(config));
+        Self {
+            stream: WebSocketStream::from_partially_read(stream, read, role, config).await,
+            outbox,
+            unflushed: false,
+            write_timeout: limits.write_timeout,
+            stall: None,
+            peer_closed: false,
+        }
+    }
+
+    /// The next message of the client, or why there is none. `alive` is called for each frame.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when dropped.
+    pub(crate) async fn next(&mut self, mut alive: impl FnMut()) -> Result<Utf8Bytes, Disconnect> {
+        poll_fn(|cx| {
+            if let Poll::Ready(disconnect) = self.poll_output(cx) {
+                return Poll::Ready(Err(disconnect));
+            }
+            self.poll_input(cx, &mut alive)
+        })
+        .await
+    }
+
+    /// Runs `work`, writing meanwhile; the client's frames wait.
+    ///
+    /// # Cancel safety
+    ///
+    /// `work` is dropped with it; nothing queued is lost.
+    pub(crate) async fn while_writing<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Disconnect>>,
+    ) -> Result<T, Disconnect> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(disconnect) = self.poll_output(cx) {
+                    return Poll::Ready(Err(disconnect));
+                }
+                if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                    return Poll::Ready(done);
+                }
+                let waits_for_room = !self.outbox.has_room();
+                if let Poll::Ready(disconnect) = self.poll_output(cx) {
+                    return Poll::Ready(Err(disconnect));
+                }
+                // Room that was made here wakes nobody.
+                if !(waits_for_room && self.outbox.has_room()) {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Writes what waits and a close frame, then waits for the peer's.
+    ///
+    /// True if the peer answered, or had closed before, within the deadline.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped the socket is cut.
+    pub(crate) async fn close(mut self, disconnect: &Disconnect, deadline: Duration) -> bool {
+        timeout(deadline, self.close_in_order(disconnect))
+            .await
+            .unwrap_or(false)
+    }
+
+    async fn close_in_order(&mut self, disconnect: &Disconnect) -> bool {
+        if self.peer_closed {
+            // tungstenite has queued the answer.
+            let _ = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx)).await;
+            let _ = self.stream.get_mut().shutdown().await;
+            return true;
+        }
+        while let Some(batch) = self.outbox.take() {
+            if self.send(text(batch)).await.is_err() {
+                return false;
+            }
+        }
+        let frame = CloseFrame {
+            code: disconnect.code.into(),
+            reason: disconnect.reason.as_ref().into(),
+        };
+        if self.send(Message::Close(Some(frame))).await.is_err() {
+            return false;
+        }
+        loop {
+            match poll_fn(|cx| Pin::new(&mut self.stream).poll_next(cx)).await {
+                Some(Ok(Message::Close(_))) | None => break,
+                Some(Ok(_)) => {}
+                // After an error of an earlier read tungstenite reads no more.
+                Some(Err(_)) => break,
+            }
+        }
+        self.linger().await
+    }
+
+    /// Ends our side and throws away what the peer still sends, up to a bound.
+    async fn linger(&mut self) -> bool {
+        let stream = self.stream.get_mut();
+        if stream.shutdown().await.is_err() {
+            return true;
+        }
+        let mut buffer = [0; 1024];
+        let mut left = LINGER_BYTES;
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Error> {
+        poll_fn(|cx| Pin::new(&mut self.stream).poll_ready(cx)).await?;
+        Pin::new(&mut self.stream).start_send(message)?;
+        poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx)).await
+    }
+
+    /// Moves the outbox into the socket; ready when the connection must end.
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Disconnect> {
+        if let Poll::Ready(disconnect) = self.outbox.poll_closing(cx) {
+            return Poll::Ready(disconnect);
+        }
+        let written = ready!(self.poll_write(cx));
+        Poll::Ready(match written {
+            Err(Error::ConnectionClosed | Error::AlreadyClosed) => Disconnect::CONNECTION_CLOSED,
+            Err(_) => Disconnect::WRITE_ERROR,
+            Ok(()) => Disconnect::SLOW,
+        })
+    }
+
+    /// Ready with an error, or with `Ok` when the socket has taken nothing for too long.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            if Pin::new(&mut self.stream).poll_ready(cx)?.is_pending() {
+                return self.poll_stall(cx);
+            }
+            let Poll::Ready(batch) = self.outbox.poll_take(cx) else {
+                break;
+            };
+            self.stall = None;
+            Pin::new(&mut self.stream).start_send(text(batch))?;
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            if Pin::new(&mut self.stream).poll_flush(cx)?.is_pending() {
+                return self.poll_stall(cx);
+            }
+            self.unflushed = false;
+        }
+        self.stall = None;
+        Poll::Pending
+    }
+
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let timeout = self.write_timeout;
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        stall.as_mut().poll(cx).map(Ok)
+    }
+
+    fn poll_input(
+        &mut self,
+        cx: &mut Context<'_>,
+        alive: &mut impl FnMut(),
+    ) -> Poll<Result<Utf8Bytes, Disconnect>> {
+        loop {
+            let message = match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return Poll::Ready(Err(verdict(&error))),
+                None => return Poll::Ready(Err(Disconnect::CONNECTION_CLOSED)),
+            };
+            alive();
+            match message {
+                Message::Text(text) => return Poll::Ready(Ok(text)),
+                Message::Binary(_) => return Poll::Ready(Err(Disconnect::BAD_REQUEST)),
+                Message::Close(_) => {
+                    self.peer_closed = true;
+                    return Poll::Ready(Err(Disconnect::CONNECTION_CLOSED));
+                }
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            }
+        }
+    }
+}
+
+/// A text message of bytes that are known to be UTF-8, without checking them again.
+fn text(batch: Bytes) -> Message {
+    Message::Frame(Frame::message(batch, OpCode::Data(Data::Text), true))
+}
+
+/// What an error of the reading side means for the client.
+fn verdict(error: &Error) -> Disconnect {
+    match error {
+        Error::Capacity(_) => Disconnect::MESSAGE_TOO_BIG,
+        Error::Utf8(_) => Disconnect::INVALID_DATA,
+        Error::Protocol(
+            ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing,
+        ) => Disconnect::CONNECTION_CLOSED,
+        Error::Protocol(_) => Disconnect::PROTOCOL_ERROR,
+        _ => Disconnect::CONNECTION_CLOSED,
+    }
+}
