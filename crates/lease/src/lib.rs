@@ -1,1 +1,77 @@
-//! Distributed locks with fencing tokens and leader election.
+//! Distributed locks with fencing tokens.
+//!
+//! For: work that one of many processes is to do at a time, such as a nightly clean-up or the turn
+//! of a scheduler. A [`LeaseLock`] takes a lease from a [`LockBackend`], renews it while the work
+//! runs and gives it back. Not for: mutual exclusion inside of one process, which `steadfast-sync`
+//! has cheaper and without a time limit.
+//!
+//! # Guarantees
+//!
+//! - A backend grants a key to one holder at a time. A lease that is not renewed expires by the
+//!   backend's clock, and for its holder earlier: from before the request was sent, less the drift
+//!   of clocks.
+//! - Each grant of a key has a higher *fence* than the one before. No lock that expires can keep a
+//!   holder that was asleep from waking up and writing; a target that refuses lower fences than it
+//!   has seen can.
+//! - The work's token is cancelled on any doubt: when the backend says that the lease is gone, and
+//!   when it could not be renewed until the margin before its expiry.
+//! - The lease is released only after the work has returned.
+//! - Every call of a backend, and every wait for a lease, has a time limit.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `mocks` | a mockall double of the port |
+//! | `test-util` | a backend with scripted faults, and the conformance suite of the port |
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::Arc;
+//! use steadfast_lease::{LeaseLock, MemoryBackend};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let backend = Arc::new(MemoryBackend::new());
+//! let lock = LeaseLock::builder(backend.clone(), "nightly", "host-1").build()?;
+//! let rival = LeaseLock::builder(backend, "nightly", "host-2").build()?;
+//!
+//! let swept = lock
+//!     .run(async |cx| {
+//!         assert!(rival.try_run(async |_| ()).await.unwrap().is_none(), "it is held");
+//!         for _row in 0..3 {
+//!             cx.check()?; // before each side effect; send cx.fence() along
+//!         }
+//!         Ok::<_, steadfast_lease::LeaseLost>(3)
+//!     })
+//!     .await??;
+//! assert_eq!(swept, 3);
+//! assert!(rival.try_run(async |_| ()).await?.is_some(), "it is free again");
+//! # Ok(())
+//! # }
+//! ```
+
+mod adapters;
+mod builder;
+mod context;
+mod error;
+mod grant;
+mod guarantees;
+mod lease_lock;
+mod ports;
+mod renewal;
+mod spread;
+#[cfg(any(test, feature = "test-util"))]
+pub mod test_util;
+
+pub use adapters::MemoryBackend;
+pub use builder::{LeaseLockBuilder, MAX_NAME_BYTES};
+pub use context::LeaseContext;
+pub use error::{BackendError, BuildError, LeaseError, LeaseLost, LossReason};
+pub use grant::{Grant, MAX_TTL};
+pub use guarantees::{Fencing, Guarantees, Scope};
+pub use lease_lock::LeaseLock;
+pub use ports::LockBackend;
+#[cfg(any(test, feature = "mocks"))]
+pub use ports::MockLockBackend;

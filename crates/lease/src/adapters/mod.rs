@@ -1,0 +1,5 @@
+//! Backends.
+
+mod memory;
+
+pub use memory::MemoryBackend;

@@ -1,0 +1,148 @@
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use steadfast_clock::{Clock, Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Grant, LeaseLost, LossReason};
+
+/// What work under a lease gets: its fence, its cancellation, and the question whether the lease
+/// still holds.
+#[derive(Clone, Debug)]
+pub struct LeaseContext {
+    holding: Arc<Holding>,
+}
+
+impl LeaseContext {
+    pub(crate) fn new(holding: Arc<Holding>) -> Self {
+        Self { holding }
+    }
+
+    /// What is leased.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.holding.key
+    }
+
+    /// The fencing token, the same for the whole of the work: higher than that of every earlier
+    /// holder. A target that refuses lower ones than it has seen is safe even from a holder that
+    /// was asleep when its lease expired.
+    #[must_use]
+    pub fn fence(&self) -> u64 {
+        self.holding.fence
+    }
+
+    /// Cancelled when the lease is lost or so near to its expiry that the work must end.
+    #[must_use]
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.holding.token
+    }
+
+    /// Asks, by the clock and not only by the cancellation, whether the lease still holds; to be
+    /// called before every side effect.
+    ///
+    /// It does not make a side effect safe that takes longer than the margin: send the
+    /// [`fence`](Self::fence) along.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`], and from then on always.
+    pub fn check(&self) -> Result<(), LeaseLost> {
+        self.holding.check()
+    }
+
+    /// How long the lease holds if it is not renewed any more, less the margin.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.holding.remaining()
+    }
+}
+
+/// A lease in use: what the work and its renewal share.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    pub(crate) key: Arc<str>,
+    pub(crate) fence: u64,
+    pub(crate) token: CancellationToken,
+    clock: Arc<dyn Clock>,
+    margin: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    valid_until: Instant,
+    lost: Option<LossReason>,
+}
+
+impl Holding {
+    pub(crate) fn new(grant: &Grant, clock: Arc<dyn Clock>, margin: Duration) -> Self {
+        Self {
+            key: Arc::clone(&grant.key),
+            fence: grant.fence,
+            token: CancellationToken::new(),
+            clock,
+            margin,
+            state: Mutex::new(State {
+                valid_until: grant.valid_until,
+                lost: None,
+            }),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), LeaseLost> {
+        if self.remaining().is_zero() {
+            self.lose(LossReason::Expired);
+        }
+        match self.with(|state| state.lost.clone()) {
+            None => Ok(()),
+            Some(reason) => Err(LeaseLost {
+                key: Arc::clone(&self.key),
+                fence: self.fence,
+                reason,
+            }),
+        }
+    }
+
+    pub(crate) fn remaining(&self) -> Duration {
+        let valid_until = self.with(|state| state.valid_until);
+        valid_until
+            .saturating_duration_since(self.clock.monotonic())
+            .saturating_sub(self.margin)
+    }
+
+    /// Takes a renewal; too late if the lease was given up before.
+    pub(crate) fn extend(&self, grant: &Grant) {
+        self.with(|state| {
+            if state.lost.is_none() {
+                state.valid_until = grant.valid_until;
+            }
+        });
+    }
+
+    /// Gives the lease up; the first reason counts.
+    pub(crate) fn lose(&self, reason: LossReason) {
+        self.with(|state| {
+            state.lost.get_or_insert(reason);
+        });
+        self.token.cancel();
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Gives a holding up when it is dropped: by a return, a panic or a drop of what owns it.
+pub(crate) struct LoseOnDrop {
+    pub(crate) holding: Arc<Holding>,
+    pub(crate) reason: LossReason,
+}
+
+impl Drop for LoseOnDrop {
+    fn drop(&mut self) {
+        self.holding.lose(self.reason.clone());
+    }
+}
