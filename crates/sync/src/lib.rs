@@ -1,20 +1,69 @@
-//! Race-free async primitives: keyed lock, semaphore, rate limiter, circuit breaker, retry,
-//! initialisation cell.
+//! Race-free async primitives: keyed lock, semaphore, initialisation cell, retry, circuit breaker,
+//! rate limiters.
+//!
+//! For: async services on tokio that must neither race, nor hang, nor leak when tasks are
+//! cancelled. Not for: exclusion between processes (a lease does that), and not for code that
+//! holds something for a few instructions and never awaits (`std::sync::Mutex` is made for that).
+//!
+//! # Guarantees
+//!
+//! - A future does nothing until it is polled. Dropping it at any await undoes its place in O(1)
+//!   and leaves nothing behind.
+//! - What a waiter gets belongs to it before the release that frees it returns. If the waiter is
+//!   dropped then, it goes on to the next in the same critical section.
+//! - Waits are strictly FIFO, and no `try_` method passes a waiter.
+//! - Guards and permits are released once, on drop, also on unwind. There is no poisoning.
+//! - No user code but a key's `Eq` runs under an internal lock: hashes are computed before, and
+//!   keys and wakers are cloned, woken and dropped outside. A panicking `Eq` does no damage.
+//! - Every queue has a bound ([`DEFAULT_MAX_WAITERS`] unless the builder says otherwise), every
+//!   retry a number of attempts and a deadline.
+//! - Builders refuse what cannot work with a [`ConfigError`] that names the field.
+//! - Time comes from an injected [`Clock`](steadfast_clock::Clock), waits from tokio's timers, so
+//!   paused tokio time works. Nothing runs in the background.
+//! - Every primitive can be named; its `tracing` events carry the name.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `test-util` | [`test_util`]: a harness that drops a future at each of its polls |
+//!
+//! # Example
+//!
+//! ```
+//! use std::{sync::Arc, time::Duration};
+//! use steadfast_sync::{AsyncLock, LockError};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let users = Arc::new(AsyncLock::builder().name("users").max_waiters(100).build()?);
+//! let guard = users.lock("alice").await?;
+//!
+//! let late = users.lock_timeout("alice", Duration::from_millis(10)).await;
+//! assert!(matches!(late, Err(LockError::Timeout { .. })));
+//! assert!(users.try_lock("bob").is_ok());
+//!
+//! drop(guard);
+//! assert!(users.locked_keys().is_empty());
+//! # Ok(()) }
+//! ```
+
+mod config;
+mod error;
+mod slab;
+mod timeout;
+mod wait_queue;
+
+mod key_table;
 
 mod async_lock;
 mod circuit_breaker;
-mod config;
-mod error;
 mod init_cell;
-mod key_table;
 mod rate_limiter;
 mod retry;
 mod semaphore;
-mod slab;
+
 #[cfg(feature = "test-util")]
 pub mod test_util;
-mod timeout;
-mod wait_queue;
 
 pub use async_lock::{
     AsyncLock, AsyncLockBuilder, LockGuard, LockManyGuard, LockedKey, OwnedLockGuard,

@@ -1,21 +1,40 @@
 use std::{
     future::{Future, poll_fn},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Poll, Waker},
     time::Duration,
 };
 
 /// Waits for a future at most this long; `None` if it is still pending then.
 ///
-/// The first poll comes before the timer is made, so that what is ready at once needs no timer.
+/// What is ready at once needs no timer. Later polls look at the timer first, so that a future
+/// that uses up tokio's cooperative budget cannot hide the end of its time; a future that is ready
+/// in the same poll still wins.
 pub(crate) async fn timeout<F: Future>(
-    timeout: Duration,
+    limit: Duration,
     mut future: Pin<&mut F>,
 ) -> Option<F::Output> {
-    if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-        return Some(output);
-    }
-    tokio::time::timeout(timeout, future).await.ok()
+    let mut timer = pin!(None);
+    poll_fn(|cx| {
+        let timed_out = match timer.as_mut().as_pin_mut() {
+            Some(timer) => Future::poll(timer, cx).is_ready(),
+            None => false,
+        };
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        if timed_out {
+            return Poll::Ready(None);
+        }
+        if timer.is_none() {
+            timer.set(Some(tokio::time::sleep(limit)));
+            if let Some(timer) = timer.as_mut().as_pin_mut() {
+                return timer.poll(cx).map(|()| None);
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// A clone of the current task's waker, made where no lock is held.
