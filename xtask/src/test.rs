@@ -62,7 +62,7 @@ fn run_tests(workspace: &Workspace, package: Option<&Package>, args: &Args) -> R
     } else {
         eprintln!("cargo-nextest is missing (`cargo xtask setup` installs it): using cargo test");
         let mut command = process::cargo(workspace, "test");
-        command.args(["--lib", "--bins", "--tests"]);
+        command.args(["--no-fail-fast", "--lib", "--bins", "--tests"]);
         command
     };
     command.arg("--all-features").args(selection(package));
