@@ -1,169 +1,142 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use steadfast_clock::{Clock, SystemClock};
-use tokio::sync::watch;
+use steadfast_clock::{Clock, Instant};
+use steadfast_sync::{CircuitBreaker, InitCell, InitState, Retry};
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    AttemptError, Backend, BackendError, CloseReport, ConfigError, InitError, MigrationError,
-    MigrationId, MigrationSet, PoolStats, Status,
+    Backend, BackendError, Class, CloseReport, DatabaseBuilder, InitError, MigrationError,
+    MigrationId, MigrationSet, Phase, PoolStats, Status,
+    generation::Generation,
+    shared::{Failure, Shared},
 };
 
-/// One database, initialised once.
+type CellError = steadfast_sync::InitError<Failure>;
+type Outcome<P> = Result<Arc<P>, CellError>;
+
+/// One database: opened, migrated and closed by whoever comes first, shared by everybody.
+///
+/// Share it in an `Arc`. It does nothing until it is asked to.
+///
+/// # Guarantees
+///
+/// - Concurrent calls to [`initialize`](Self::initialize) make one pool. All of them join the
+///   attempt in flight and get its outcome: the same pool, or the same error object. None
+///   returns early.
+/// - Any caller that is polled drives the attempt. Dropping one changes nothing for the others;
+///   when the last is dropped, the attempt is dropped with it and the database is idle again.
+/// - The pool is published only after connect, ping and migrate have succeeded, and never by an
+///   attempt that [`close`](Self::close) has stopped.
+/// - A failure is not remembered: the next call starts a new generation, the circuit breaker
+///   permitting. Permanent errors are never retried.
+/// - After [`close`](Self::close) the database can be initialised again.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use steadfast_db_init::{Database, MigrationSet, SqliteBackend, SqliteOptions};
+///
+/// const MIGRATIONS: &[(u32, &str, &str)] =
+///     &[(1, "CREATE TABLE note (text TEXT) STRICT", "CREATE TABLE note (text text)")];
+///
+/// let directory = tempfile::tempdir()?;
+/// let backend = SqliteBackend::new(directory.path().join("app.db"), SqliteOptions::default())?;
+/// let migrations = MigrationSet::new().add("notes", MIGRATIONS)?;
+/// let database = Database::builder(backend).migrations(migrations).build()?;
+///
+/// let pools = database.initialize().await?;
+/// let mut transaction = pools.begin_write().await?;
+/// sqlx::query("INSERT INTO note VALUES ('hello')").execute(&mut *transaction).await?;
+/// transaction.commit().await?;
+///
+/// let report = database.close(Duration::from_secs(5)).await;
+/// assert_eq!(report.leaked, 0);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "sqlite"))]
+/// # fn main() {}
+/// ```
 pub struct Database<B: Backend> {
-    backend: B,
-    migrations: MigrationSet,
-    clock: Arc<dyn Clock>,
-    pool: tokio::sync::Mutex<()>,
-    ready: std::sync::Mutex<Option<Arc<B::Pool>>>,
-    generation: AtomicU64,
-    status: watch::Sender<Status>,
-}
-
-impl<B: Backend> std::fmt::Debug for Database<B> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Database")
-            .field("status", &*self.status.borrow())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Builds a [`Database`].
-#[derive(Debug)]
-pub struct DatabaseBuilder<B> {
-    backend: B,
-    migrations: MigrationSet,
-    clock: Arc<dyn Clock>,
-    deadline: Duration,
-    max_attempts: u32,
-}
-
-impl<B: Backend> DatabaseBuilder<B> {
-    /// The migrations to apply; none unless told.
-    #[must_use]
-    pub fn migrations(mut self, migrations: MigrationSet) -> Self {
-        self.migrations = migrations;
-        self
-    }
-
-    /// How long one generation may take, all of its attempts together; 60 s unless told.
-    #[must_use]
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
-        self
-    }
-
-    /// The most attempts in one generation; 20 unless told.
-    #[must_use]
-    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
-        self.max_attempts = max_attempts;
-        self
-    }
-
-    /// The clock; the machine's unless told.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Builds the database; nothing is opened yet.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`], naming the option that cannot work.
-    pub fn build(self) -> Result<Database<B>, ConfigError> {
-        if self.max_attempts == 0 {
-            return Err(ConfigError::new("max_attempts", "must be at least 1"));
-        }
-        if self.deadline.is_zero() {
-            return Err(ConfigError::new("deadline", "must be longer than zero"));
-        }
-        Ok(Database {
-            backend: self.backend,
-            migrations: self.migrations,
-            clock: self.clock,
-            pool: tokio::sync::Mutex::default(),
-            ready: std::sync::Mutex::default(),
-            generation: AtomicU64::new(0),
-            status: watch::Sender::new(Status::Idle),
-        })
-    }
+    shared: Arc<Shared<B>>,
+    cell: InitCell<B::Pool, Failure>,
 }
 
 impl<B: Backend> Database<B> {
     /// A builder with the defaults.
+    #[must_use]
     pub fn builder(backend: B) -> DatabaseBuilder<B> {
-        DatabaseBuilder {
-            backend,
-            migrations: MigrationSet::new(),
-            clock: Arc::new(SystemClock),
-            deadline: Duration::from_secs(60),
-            max_attempts: 20,
+        DatabaseBuilder::new(backend)
+    }
+
+    pub(crate) fn from_parts(
+        backend: B,
+        migrations: MigrationSet,
+        retry: Retry,
+        breaker: CircuitBreaker,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(backend, migrations, retry, breaker, clock)),
+            cell: InitCell::named("database"),
         }
     }
 
-    /// Initialises the database, or joins the initialisation at work.
+    /// Opens the database and brings its schema up to date, or joins the attempt that is doing
+    /// so; returns the pool at once when it is open.
+    ///
+    /// During a [`close`](Self::close) it waits until that has ended and initialises again.
     ///
     /// # Errors
     ///
-    /// [`InitError`].
+    /// [`InitError`], the same object for every caller that joined the attempt.
+    ///
+    /// # Cancel safety
+    ///
+    /// Does nothing until polled. Dropping it leaves the attempt to the other callers; the last
+    /// one's drop ends the attempt, rolls back an unfinished migration and closes its pool.
     pub async fn initialize(&self) -> Result<Arc<B::Pool>, Arc<InitError>> {
-        let _turn = self.pool.lock().await;
-        if let Some(pool) = self.get() {
-            return Ok(pool);
-        }
-        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-        self.status.send_replace(Status::Connecting {
-            generation,
-            attempt: 1,
-        });
-        match self.attempt(generation).await {
-            Ok(pool) => {
-                let pool = Arc::new(pool);
-                *self.ready.lock().unwrap_or_else(|e| e.into_inner()) = Some(pool.clone());
-                self.status.send_replace(Status::Ready { generation });
-                Ok(pool)
-            }
-            Err(last) => {
-                let error = Arc::new(InitError::Exhausted { attempts: 1, last });
-                self.status.send_replace(Status::Failed {
-                    generation,
-                    error: error.clone(),
-                });
-                Err(error)
-            }
-        }
+        self.shared.not_closing().await;
+        let shared = Arc::clone(&self.shared);
+        let init = |generation| Generation::new(shared, generation).run();
+        let outcome = self.cell.get_or_init(init).await;
+        self.settle(outcome)
     }
 
-    async fn attempt(&self, generation: u64) -> Result<B::Pool, AttemptError> {
-        let pool = self
-            .backend
-            .connect()
-            .await
-            .map_err(AttemptError::Connect)?;
-        self.backend.ping(&pool).await.map_err(AttemptError::Ping)?;
-        self.status.send_replace(Status::Migrating {
-            generation,
-            attempt: 1,
-        });
-        self.backend
-            .migrate(&pool, &self.migrations)
-            .await
-            .map_err(AttemptError::Migrate)?;
-        Ok(pool)
-    }
-
-    /// The pool, initialising the database first if need be.
+    /// As [`initialize`](Self::initialize), but does not join an attempt that is in flight, nor
+    /// wait for a close.
     ///
     /// # Errors
     ///
-    /// [`InitError`].
+    /// [`InitError::AlreadyInProgress`], and those of [`initialize`](Self::initialize).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`initialize`](Self::initialize).
+    pub async fn try_initialize(&self) -> Result<Arc<B::Pool>, Arc<InitError>> {
+        if self.shared.is_closing() {
+            return Err(Arc::new(InitError::AlreadyInProgress));
+        }
+        let shared = Arc::clone(&self.shared);
+        let init = |generation| Generation::new(shared, generation).run();
+        let outcome = self.cell.try_init(init).await;
+        self.settle(outcome)
+    }
+
+    /// The pool; initialises the database first where it is not ready.
+    ///
+    /// On a ready database it costs what [`get`](Self::get) costs.
+    ///
+    /// # Errors
+    ///
+    /// As [`initialize`](Self::initialize).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`initialize`](Self::initialize).
     pub async fn ensure_initialized(&self) -> Result<Arc<B::Pool>, Arc<InitError>> {
         match self.get() {
             Some(pool) => Ok(pool),
@@ -174,73 +147,169 @@ impl<B: Backend> Database<B> {
     /// The pool, if the database is ready.
     #[must_use]
     pub fn get(&self) -> Option<Arc<B::Pool>> {
-        self.ready.lock().unwrap_or_else(|e| e.into_inner()).clone()
+        self.cell.get()
     }
 
     /// Where the database stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.status.borrow().clone()
+        self.shared.status()
     }
 
-    /// Follows the status.
+    /// Follows the status. A receiver that is slow sees the latest one and may miss others.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Status> {
-        self.status.subscribe()
+        self.shared.subscribe()
     }
 
-    /// What the pool holds now; `None` unless ready.
+    /// What the pool holds now; `None` unless the database is ready.
     #[must_use]
     pub fn stats(&self) -> Option<PoolStats> {
-        self.get().map(|pool| self.backend.stats(&pool))
+        let pool = self.get()?;
+        Some(self.shared.backend.stats(&pool))
     }
 
-    /// Asks the server for an answer.
+    /// Asks the server for an answer, through the pool.
     ///
     /// # Errors
     ///
-    /// [`BackendError`] when it does not answer.
+    /// [`BackendError`], naming the server, when it does not answer; transient when the database
+    /// is not ready.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives its connection back.
     pub async fn ping(&self) -> Result<(), BackendError> {
         match self.get() {
-            Some(pool) => self.backend.ping(&pool).await,
-            None => Err(BackendError::new(
-                crate::Class::Transient,
-                "the database is not initialised",
-            )),
+            Some(pool) => self.shared.backend.ping(&pool).await,
+            None => {
+                let status = self.status();
+                let action = format!("the database is not ready: it is {status}");
+                Err(BackendError::new(Class::Transient, action))
+            }
         }
     }
 
-    /// The migrations that initialising would apply; changes nothing.
+    /// The migrations that initialising would apply now; changes nothing, and does not create
+    /// the database.
     ///
     /// # Errors
     ///
-    /// [`MigrationError`].
+    /// [`MigrationError`], such as initialising would end with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes its connection.
     pub async fn pending(&self) -> Result<Vec<MigrationId>, MigrationError> {
-        self.backend.pending(&self.migrations).await
+        let migrations = &self.shared.migrations;
+        self.shared.backend.pending(migrations).await
     }
 
-    /// Closes the pool and waits until it is empty, `within` at most.
+    /// Stops an initialisation at work, closes the pool, and waits until every connection has
+    /// come back, `within` at most.
+    ///
+    /// From its first poll on [`get`](Self::get) returns `None` and callers of an initialisation
+    /// at work get [`InitError::ShutDown`]. Connections that are still out when the time is up
+    /// are reported as leaked; the database is closed all the same. Concurrent calls take turns,
+    /// and the later ones find nothing to close.
+    ///
+    /// # Cancel safety
+    ///
+    /// Does nothing until polled. Dropped after that, the database is closed, without a report:
+    /// the pool takes no new work, and its connections are closed as they come back.
     pub async fn close(&self, within: Duration) -> CloseReport {
-        let started = self.clock.monotonic();
-        let _turn = self.pool.lock().await;
-        let pool = self.ready.lock().unwrap_or_else(|e| e.into_inner()).take();
-        let generation = self.status.borrow().generation();
-        let mut leaked = 0;
-        if let Some(pool) = pool {
-            self.status.send_replace(Status::Closing { generation });
-            if tokio::time::timeout(within, self.backend.close(&pool))
-                .await
-                .is_err()
-            {
-                leaked = self.backend.stats(&pool).in_use();
+        let started = self.shared.clock.monotonic();
+        let deadline = started + within;
+        let closing = self.shared.begin_closing();
+        // The pool that was published; an attempt at work is told to stop, and is not dropped,
+        // so that it can close what it has opened.
+        if self.get().is_some() {
+            self.cell.reset();
+        }
+        let turn = timeout(self.left(deadline), self.shared.turn_to_close()).await;
+        // An attempt that does not end in time is dropped.
+        self.cell.reset();
+        let mut report = CloseReport {
+            generation: closing.generation(),
+            leaked: 0,
+            complete: turn.is_ok(),
+            waited: Duration::ZERO,
+        };
+        if let Some(pool) = self.shared.take_open() {
+            let close = self.shared.backend.close(&pool);
+            if timeout(self.left(deadline), close).await.is_err() {
+                report.complete = false;
+                report.leaked = self.shared.backend.stats(&pool).in_use();
+                tracing::warn!(
+                    leaked = report.leaked,
+                    ?within,
+                    "database connections leaked"
+                );
             }
-            self.status.send_replace(Status::Closed { generation });
         }
-        CloseReport {
-            generation,
-            leaked,
-            complete: leaked == 0,
-            waited: self.clock.monotonic() - started,
+        drop(closing);
+        report.waited = self.elapsed(started);
+        report
+    }
+
+    /// Publishes how a generation ended: after the cell has it, so that who sees the status can
+    /// rely on it, and in the same poll.
+    fn settle(&self, outcome: Outcome<B::Pool>) -> Result<Arc<B::Pool>, Arc<InitError>> {
+        match outcome {
+            Ok(pool) => {
+                self.shared.publish(|status| match self.cell.state() {
+                    InitState::Ready(generation) if is_at_work(status, generation) => {
+                        Some(Status::Ready { generation })
+                    }
+                    _ => None,
+                });
+                Ok(pool)
+            }
+            Err(CellError::Failed(failure)) => {
+                let generation = failure.generation;
+                let error = Arc::clone(&failure.error);
+                self.shared.publish(|status| {
+                    is_at_work(status, generation).then(|| Status::Failed {
+                        generation,
+                        error: Arc::clone(&error),
+                    })
+                });
+                Err(error)
+            }
+            Err(CellError::Panicked { message }) => Err(Arc::new(InitError::Panicked {
+                phase: Phase::Connect,
+                message: message.to_string(),
+            })),
+            Err(CellError::AlreadyInProgress | CellError::Recursive) => {
+                Err(Arc::new(InitError::AlreadyInProgress))
+            }
+            Err(_) => Err(Arc::new(InitError::ShutDown)),
         }
+    }
+
+    fn left(&self, deadline: Instant) -> Duration {
+        deadline.saturating_duration_since(self.shared.clock.monotonic())
+    }
+
+    fn elapsed(&self, started: Instant) -> Duration {
+        let now = self.shared.clock.monotonic();
+        now.saturating_duration_since(started)
+    }
+}
+
+impl<B: Backend> fmt::Debug for Database<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_at_work(status: &Status, of: u64) -> bool {
+    match status {
+        Status::Connecting { generation, .. } | Status::Migrating { generation, .. } => {
+            *generation == of
+        }
+        _ => false,
     }
 }

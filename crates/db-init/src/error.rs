@@ -207,10 +207,10 @@ pub enum InitError {
         source: BackendError,
     },
     /// Earlier attempts failed so often that the circuit breaker admits none for now.
-    #[error("the database failed repeatedly, and no attempt is made for another {retry_after:?}")]
+    #[error("the database failed repeatedly, and the circuit breaker admits no attempt for now")]
     CircuitOpen {
-        /// When a new attempt will be admitted.
-        retry_after: Duration,
+        /// When to ask again at the earliest; `None` while the breaker is isolated by hand.
+        retry_after: Option<Duration>,
     },
     /// The number of attempts is used up.
     #[error("the database could not be initialised in {attempts} attempts")]
@@ -292,20 +292,45 @@ pub enum MigrationSetError {
 
 /// An option with a value that cannot work.
 #[derive(Debug, Error)]
-#[error("{field}: {reason}")]
-#[non_exhaustive]
+#[error("{message}")]
 pub struct ConfigError {
-    /// The option.
-    pub field: &'static str,
-    /// What is wrong with its value.
-    pub reason: String,
+    field: &'static str,
+    message: String,
 }
 
 impl ConfigError {
-    pub(crate) fn new(field: &'static str, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(field: &'static str, reason: &str) -> Self {
         Self {
             field,
-            reason: reason.into(),
+            message: format!("`{field}` {reason}"),
         }
+    }
+
+    pub(crate) fn from_sync(error: steadfast_sync::ConfigError) -> Self {
+        Self {
+            field: error.field(),
+            message: error.to_string(),
+        }
+    }
+
+    /// The option or argument that was refused.
+    #[must_use]
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+}
+
+/// Writes an error and its causes in one line.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn StdError + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }

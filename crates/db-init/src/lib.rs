@@ -1,12 +1,15 @@
 //! One race-free database initialisation on sqlx: joined callers, classified errors, migrations exactly once.
 
 mod adapters;
+mod builder;
 mod class;
 mod database;
 mod error;
+mod generation;
 mod ledger;
 mod migration;
 mod ports;
+mod shared;
 mod status;
 
 #[cfg(feature = "postgres")]
@@ -15,8 +18,9 @@ pub use adapters::postgres::{PostgresBackend, PostgresOptions, classify_postgres
 pub use adapters::sqlite::{
     SqliteBackend, SqliteFileError, SqliteOptions, SqlitePools, classify_sqlite,
 };
+pub use builder::DatabaseBuilder;
 pub use class::Class;
-pub use database::{Database, DatabaseBuilder};
+pub use database::Database;
 pub use error::{
     AttemptError, BackendError, ConfigError, InitError, LedgerOperation, MigrationError,
     MigrationSetError,

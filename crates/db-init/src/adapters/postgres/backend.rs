@@ -1,10 +1,11 @@
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use steadfast_sync::Retry;
 use thiserror::Error;
 
 use super::{PostgresOptions, classify_postgres, migrate};
@@ -27,6 +28,8 @@ use crate::{
 pub struct PostgresBackend {
     connect: PgConnectOptions,
     options: PostgresOptions,
+    /// How the lock on migrations is polled.
+    lock: Arc<Retry>,
 }
 
 impl PostgresBackend {
@@ -43,8 +46,20 @@ impl PostgresBackend {
             return Err(ConfigError::new("url", "must begin with `postgres://`"));
         }
         let connect = PgConnectOptions::from_str(url)
-            .map_err(|error| ConfigError::new("url", error.to_string()))?;
-        Ok(Self { connect, options })
+            .map_err(|error| ConfigError::new("url", &format!("cannot be read: {error}")))?;
+        let lock = Retry::builder()
+            .name("postgres-migration-lock")
+            .initial_delay(Duration::from_millis(10))
+            .max_delay(Duration::from_millis(250))
+            .max_attempts(u32::MAX)
+            .deadline(options.lock_timeout)
+            .build()
+            .map_err(|error| ConfigError::new("lock_timeout", &error.to_string()))?;
+        Ok(Self {
+            connect,
+            options,
+            lock: Arc::new(lock),
+        })
     }
 
     /// Where the server is, in words.
@@ -57,14 +72,37 @@ impl PostgresBackend {
 
     /// A direct connection, within the connect timeout.
     async fn direct(&self) -> Result<PgConnection, BackendError> {
-        let action = || format!("cannot connect to postgres at {}", self.address());
         let within = self.options.connect_timeout;
-        match tokio::time::timeout(within, self.connect.connect()).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(failure(action(), error)),
-            Err(_) => Err(BackendError::new(Class::Transient, action())
+        let connect = async {
+            self.resolve().await?;
+            let connected = self.connect.connect().await;
+            connected.map_err(|error| failure(self.cannot_connect(), error))
+        };
+        match tokio::time::timeout(within, connect).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(BackendError::new(Class::Transient, self.cannot_connect())
                 .with_source(ConnectTimeout { within })),
         }
+    }
+
+    /// Looks the host name up first, because the driver's error does not tell a name that does
+    /// not resolve from a server that is down.
+    async fn resolve(&self) -> Result<(), BackendError> {
+        let host = self.connect.get_host();
+        if self.connect.get_socket().is_some() || host.starts_with('/') {
+            return Ok(());
+        }
+        match tokio::net::lookup_host((host, self.connect.get_port())).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let action = format!("cannot resolve the host of postgres at {}", self.address());
+                Err(BackendError::new(Class::Capped, action).with_source(error))
+            }
+        }
+    }
+
+    fn cannot_connect(&self) -> String {
+        format!("cannot connect to postgres at {}", self.address())
     }
 }
 
@@ -72,7 +110,7 @@ impl PostgresBackend {
 #[derive(Debug, Error)]
 #[error("no answer within the connect timeout of {within:?}")]
 struct ConnectTimeout {
-    within: std::time::Duration,
+    within: Duration,
 }
 
 #[async_trait]
@@ -107,8 +145,7 @@ impl Backend for PostgresBackend {
         migrations: &MigrationSet,
     ) -> Result<Vec<MigrationId>, MigrationError> {
         let mut connection = self.direct().await.map_err(reach)?;
-        let within = self.options.lock_timeout;
-        let outcome = migrate::migrate(&mut connection, migrations, within).await;
+        let outcome = migrate::migrate(&mut connection, migrations, &self.lock).await;
         // Closing ends the session, and the session holds the lock.
         let _ = connection.close().await;
         outcome
@@ -147,5 +184,42 @@ pub(super) fn failure(action: impl Into<String>, error: sqlx::Error) -> BackendE
     match error {
         sqlx::Error::Io(error) => wrapped.with_source(error),
         error => wrapped.with_source(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str, options: PostgresOptions) -> ConfigError {
+        PostgresBackend::new(url, options).unwrap_err()
+    }
+
+    #[test]
+    fn url_that_cannot_be_read_is_refused_without_its_password() {
+        for url in ["mysql://u:secret@h/db", "postgres://u:secret@h:port/db", ""] {
+            let error = refusal(url, PostgresOptions::default());
+            assert_eq!(error.field(), "url");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn option_that_cannot_work_is_named() {
+        let url = "postgres://h/db";
+        let error = refusal(url, PostgresOptions::default().max_connections(0));
+        assert_eq!(error.to_string(), "`max_connections` must be at least 1");
+        let error = refusal(url, PostgresOptions::default().lock_timeout(Duration::ZERO));
+        assert_eq!(error.field(), "lock_timeout");
+    }
+
+    #[test]
+    fn address_names_host_and_port_or_socket() {
+        let address = |url: &str| {
+            let backend = PostgresBackend::new(url, PostgresOptions::default());
+            backend.unwrap().address()
+        };
+        assert_eq!(address("postgres://db.example:5433/x"), "db.example:5433");
+        assert_eq!(address("postgres://u@h/x?host=/run/pg&port=7"), "/run/pg:7");
     }
 }

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection, Row};
+use steadfast_sync::{Decision, Retry, RetryError};
+use tokio::sync::Mutex;
 
 use super::backend::failure;
 use crate::{
@@ -26,9 +28,9 @@ const LOCK_KEY: i64 = i64::from_be_bytes(*b"steadfst");
 pub(super) async fn migrate(
     connection: &mut PgConnection,
     migrations: &MigrationSet,
-    lock_timeout: Duration,
+    polls: &Retry,
 ) -> Result<Vec<MigrationId>, MigrationError> {
-    lock(connection, lock_timeout).await?;
+    lock(connection, polls).await?;
     let mut transaction = connection
         .begin()
         .await
@@ -41,18 +43,39 @@ pub(super) async fn migrate(
 
 /// Polls for the lock: a statement that waits for it would hold a snapshot meanwhile, and
 /// `CREATE INDEX CONCURRENTLY` in the process that has the lock would wait for that snapshot.
-async fn lock(connection: &mut PgConnection, within: Duration) -> Result<(), MigrationError> {
-    loop {
+async fn lock(connection: &mut PgConnection, polls: &Retry) -> Result<(), MigrationError> {
+    let connection = Mutex::new(connection);
+    let poll = |_| async {
+        let mut connection = connection.lock().await;
         let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
             .bind(LOCK_KEY)
-            .fetch_one(&mut *connection)
+            .fetch_one(&mut **connection)
             .await
-            .map_err(|error| ledger(LedgerOperation::Lock, error))?;
-        if locked {
-            return Ok(());
+            .map_err(Refusal::Failed)?;
+        if locked { Ok(()) } else { Err(Refusal::Held) }
+    };
+    let decide = |refusal: &Refusal| match refusal {
+        Refusal::Held => Decision::Retry,
+        Refusal::Failed(_) => Decision::Stop,
+    };
+    polls.run(poll, decide).await.map_err(|error| match error {
+        RetryError::NotRetryable {
+            last: Refusal::Failed(error),
+            ..
+        } => ledger(LedgerOperation::Lock, error),
+        RetryError::Deadline { elapsed, .. } | RetryError::Exhausted { elapsed, .. } => {
+            MigrationError::Locked { waited: elapsed }
         }
-        tokio::time::sleep(within / 100).await;
-    }
+        _ => MigrationError::Locked {
+            waited: Duration::ZERO,
+        },
+    })
+}
+
+/// Why the lock was not taken at one poll.
+enum Refusal {
+    Held,
+    Failed(sqlx::Error),
 }
 
 async fn apply(

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
@@ -6,10 +6,12 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+use steadfast_sync::{Decision, Retry};
+
 use super::{SqliteOptions, SqlitePools, classify_sqlite, diagnose::diagnose, migrate};
 use crate::{
-    Backend, BackendError, ConfigError, LedgerOperation, MigrationError, MigrationId, MigrationSet,
-    PoolStats,
+    Backend, BackendError, Class, ConfigError, LedgerOperation, MigrationError, MigrationId,
+    MigrationSet, PoolStats,
 };
 
 /// SQLite on a file.
@@ -25,6 +27,8 @@ use crate::{
 pub struct SqliteBackend {
     path: PathBuf,
     options: SqliteOptions,
+    /// How the processes that start at once take turns to switch the file to WAL.
+    switch: Arc<Retry>,
 }
 
 impl SqliteBackend {
@@ -37,9 +41,18 @@ impl SqliteBackend {
     /// has a query (`?mode=…`), or an option cannot work.
     pub fn new(path: impl Into<PathBuf>, options: SqliteOptions) -> Result<Self, ConfigError> {
         options.validate()?;
+        let switch = Retry::builder()
+            .name("sqlite-wal")
+            .initial_delay(Duration::from_millis(5))
+            .max_delay(Duration::from_millis(50))
+            .max_attempts(10_000)
+            .deadline(options.busy_timeout.saturating_mul(2))
+            .build()
+            .map_err(|error| ConfigError::new("busy_timeout", &error.to_string()))?;
         Ok(Self {
             path: parse_path(path.into())?,
             options,
+            switch: Arc::new(switch),
         })
     }
 
@@ -97,7 +110,15 @@ impl Backend for SqliteBackend {
     type Pool = SqlitePools;
 
     async fn connect(&self) -> Result<SqlitePools, BackendError> {
-        if let Err(error) = self.bootstrap().await {
+        // Switching to WAL needs the file to oneself for a moment, and SQLite does not wait for
+        // that.
+        let is_busy = |error: &sqlx::Error| match classify_sqlite(error) {
+            Class::Transient => Decision::Retry,
+            _ => Decision::Stop,
+        };
+        if let Err(error) = self.switch.run(|_| self.bootstrap(), is_busy).await {
+            // Cut off by the deadline: others have had the file all the time.
+            let error = error.into_last().unwrap_or(sqlx::Error::PoolTimedOut);
             return Err(self.explain("open", error).await);
         }
         let options = self.connect_options();
@@ -172,42 +193,32 @@ fn figures(pool: &SqlitePool) -> PoolStats {
 }
 
 fn parse_path(path: PathBuf) -> Result<PathBuf, ConfigError> {
-    let path = match path.to_str() {
-        Some(text) => match text
-            .strip_prefix("sqlite://")
-            .or_else(|| text.strip_prefix("sqlite:"))
-        {
-            Some(rest) if rest.contains('?') => {
-                return Err(ConfigError::new(
-                    "path",
-                    format!("`{text}` has a query; use `SqliteOptions` instead"),
-                ));
-            }
-            Some(rest) => PathBuf::from(rest),
-            None => path,
-        },
-        None => path,
-    };
-    let name = path.to_string_lossy();
+    let text = path.to_string_lossy();
+    let url = text
+        .strip_prefix("sqlite://")
+        .or_else(|| text.strip_prefix("sqlite:"));
+    let name = url.unwrap_or(&text);
+    let refuse = |reason: &str| Err(ConfigError::new("path", reason));
     if name.is_empty() {
-        return Err(ConfigError::new("path", "is empty"));
+        return refuse("must not be empty");
     }
     if name.contains(":memory:") || name.starts_with("file:") {
-        return Err(ConfigError::new(
-            "path",
-            format!(
-                "`{name}` is an in-memory database or a SQLite URI; give the path of a file, in a \
-                 temporary directory if it need not last"
-            ),
-        ));
+        return refuse(
+            "names an in-memory database or a SQLite URI; give the path of a file, in a temporary \
+             directory if it need not last",
+        );
     }
-    Ok(path)
+    if url.is_some_and(|url| url.contains('?')) {
+        return refuse("must be a URL without a query; use `SqliteOptions` instead");
+    }
+    match url {
+        Some(url) => Ok(PathBuf::from(url)),
+        None => Ok(path),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn refusal(path: &str) -> String {
@@ -229,17 +240,17 @@ mod tests {
         for path in [":memory:", "sqlite::memory:", "file:x?mode=memory"] {
             assert!(refusal(path).contains("give the path of a file"), "{path}");
         }
-        assert!(refusal("").contains("is empty"));
-        assert!(refusal("sqlite://x?mode=rwc").contains("has a query"));
+        assert!(refusal("").contains("must not be empty"));
+        assert!(refusal("sqlite://x?mode=rwc").contains("without a query"));
     }
 
     #[test]
     fn option_that_cannot_work_is_named() {
         let options = SqliteOptions::default().readers(0);
         let error = SqliteBackend::new("x.db", options).unwrap_err();
-        assert_eq!(error.to_string(), "readers: must be at least 1");
+        assert_eq!(error.to_string(), "`readers` must be at least 1");
         let options = SqliteOptions::default().busy_timeout(Duration::ZERO);
         let error = SqliteBackend::new("x.db", options).unwrap_err();
-        assert_eq!(error.field, "busy_timeout");
+        assert_eq!(error.field(), "busy_timeout");
     }
 }

@@ -1,0 +1,254 @@
+use std::{
+    any::Any,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+    time::Duration,
+};
+
+use steadfast_sync::{BreakerOpen, BreakerPermit, Decision, RetryError};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    AttemptError, Backend, Class, InitError, Phase, Status,
+    error::Chain,
+    shared::{Failure, Shared},
+};
+
+/// How long the pool of a failed attempt may take to close before it is dropped.
+const DISCARD_WITHIN: Duration = Duration::from_secs(5);
+/// How many tries a failure of class [`Class::Capped`] gets.
+const CAPPED_TRIES: u32 = 2;
+
+/// One generation: attempts until one succeeds or a bound is met.
+pub(crate) struct Generation<B: Backend> {
+    shared: Arc<Shared<B>>,
+    generation: u64,
+    stop: CancellationToken,
+    phase: Mutex<Phase>,
+    has_ended: bool,
+}
+
+/// Why an attempt failed, or was not begun.
+enum Fault {
+    NotAdmitted(BreakerOpen),
+    Failed(AttemptError),
+}
+
+impl<B: Backend> Generation<B> {
+    pub(crate) fn new(shared: Arc<Shared<B>>, generation: u64) -> Self {
+        Self {
+            stop: shared.stop_token(),
+            shared,
+            generation,
+            phase: Mutex::new(Phase::Connect),
+            has_ended: false,
+        }
+    }
+
+    /// Opens a pool, or says why there is none.
+    pub(crate) async fn run(mut self) -> Result<B::Pool, Failure> {
+        let outcome = self.take_turn().await;
+        self.has_ended = true;
+        outcome.map_err(|error| Failure {
+            generation: self.generation,
+            error: Arc::new(error),
+        })
+    }
+
+    async fn take_turn(&self) -> Result<B::Pool, InitError> {
+        let mut turn = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(InitError::ShutDown),
+            turn = self.shared.turn_to_open() => turn,
+        };
+        let outcome = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(InitError::ShutDown),
+            outcome = self.catch_panics() => outcome,
+        };
+        match &outcome {
+            Ok(_) => turn.keep_open(),
+            Err(_) => self.discard().await,
+        }
+        outcome
+    }
+
+    /// Runs the attempts; a panic in one is an error.
+    async fn catch_panics(&self) -> Result<B::Pool, InitError> {
+        let mut attempts = pin!(self.attempts());
+        poll_fn(|cx| {
+            let poll = AssertUnwindSafe(|| attempts.as_mut().poll(cx));
+            catch_unwind(poll).unwrap_or_else(|panic| {
+                Poll::Ready(Err(InitError::Panicked {
+                    phase: self.phase(),
+                    message: panic_message(panic.as_ref()),
+                }))
+            })
+        })
+        .await
+    }
+
+    async fn attempts(&self) -> Result<B::Pool, InitError> {
+        let mut capped = 0;
+        let classify = |fault: &Fault| match fault {
+            Fault::NotAdmitted(_) => Decision::Stop,
+            Fault::Failed(error) => match error.class() {
+                Class::Transient | Class::Ambiguous => Decision::Retry,
+                Class::Capped => {
+                    capped += 1;
+                    if capped < CAPPED_TRIES {
+                        Decision::Retry
+                    } else {
+                        Decision::Stop
+                    }
+                }
+                Class::Permanent => Decision::Stop,
+            },
+        };
+        let attempt = |attempt| self.attempt(attempt);
+        let outcome = self.shared.retry.run(attempt, classify).await;
+        outcome.map_err(|error| self.give_up(error))
+    }
+
+    async fn attempt(&self, attempt: u32) -> Result<B::Pool, Fault> {
+        let permit = self.admit(attempt).await.map_err(Fault::NotAdmitted)?;
+        match self.open(attempt).await {
+            Ok(pool) => {
+                permit.success();
+                Ok(pool)
+            }
+            Err(error) => {
+                permit.failure();
+                let (generation, cause) = (self.generation, Chain(&error).to_string());
+                tracing::warn!(generation, attempt, cause, "cannot initialise the database");
+                self.discard().await;
+                self.enter(Phase::Connect);
+                Err(Fault::Failed(error))
+            }
+        }
+    }
+
+    /// The breaker's permit. A generation that begins while the breaker is open does not wait
+    /// for it; one that has opened it does.
+    async fn admit(&self, attempt: u32) -> Result<BreakerPermit<'_>, BreakerOpen> {
+        loop {
+            match self.shared.breaker.try_acquire() {
+                Ok(permit) => return Ok(permit),
+                Err(open) => match open.retry_after {
+                    // At least a tick, so that a probe in flight elsewhere is not polled hotly.
+                    Some(after) if attempt > 1 => sleep(after.max(Duration::from_millis(1))).await,
+                    _ => return Err(open),
+                },
+            }
+        }
+    }
+
+    async fn open(&self, attempt: u32) -> Result<B::Pool, AttemptError> {
+        let (shared, generation) = (&self.shared, self.generation);
+        self.enter(Phase::Connect);
+        shared.publish(|_| {
+            Some(Status::Connecting {
+                generation,
+                attempt,
+            })
+        });
+        let connected = shared.backend.connect().await;
+        let pool = connected.map_err(AttemptError::Connect)?;
+        shared.set_open(pool.clone());
+
+        self.enter(Phase::Ping);
+        let pinged = shared.backend.ping(&pool).await;
+        pinged.map_err(AttemptError::Ping)?;
+
+        self.enter(Phase::Migrate);
+        shared.publish(|_| {
+            Some(Status::Migrating {
+                generation,
+                attempt,
+            })
+        });
+        let migrated = shared.backend.migrate(&pool, &shared.migrations).await;
+        let applied = migrated.map_err(AttemptError::Migrate)?;
+        let applied: Vec<String> = applied.iter().map(ToString::to_string).collect();
+        tracing::info!(generation, attempt, ?applied, "database initialised");
+        Ok(pool)
+    }
+
+    fn give_up(&self, error: RetryError<Fault>) -> InitError {
+        let attempts = error.attempts();
+        if let RetryError::Deadline { last, .. } = error {
+            let last = match last {
+                Some(Fault::Failed(error)) => Some(error),
+                Some(Fault::NotAdmitted(_)) | None => None,
+            };
+            return InitError::Deadline {
+                phase: self.phase(),
+                last,
+            };
+        }
+        let is_permanent = |error: &AttemptError| !error.class().is_transient();
+        match error.into_last() {
+            Some(Fault::Failed(error)) if is_permanent(&error) => match error {
+                AttemptError::Connect(source) | AttemptError::Ping(source) => {
+                    InitError::Permanent { source }
+                }
+                AttemptError::Migrate(source) => InitError::Migration { source },
+            },
+            Some(Fault::Failed(last)) => InitError::Exhausted { attempts, last },
+            Some(Fault::NotAdmitted(open)) => InitError::CircuitOpen {
+                retry_after: open.retry_after,
+            },
+            // Only a deadline leaves no last failure.
+            None => InitError::Deadline {
+                phase: self.phase(),
+                last: None,
+            },
+        }
+    }
+
+    /// Closes the pool of an attempt that failed.
+    async fn discard(&self) {
+        if let Some(pool) = self.shared.take_open() {
+            // Out of time, it is dropped, which closes its connections too, only later.
+            let _ = timeout(DISCARD_WITHIN, self.shared.backend.close(&pool)).await;
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    fn phase(&self) -> Phase {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B: Backend> Drop for Generation<B> {
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        // Every caller went away.
+        let abandoned = self.generation;
+        self.shared.publish(|status| match status {
+            Status::Connecting { generation, .. } | Status::Migrating { generation, .. }
+                if *generation == abandoned =>
+            {
+                Some(Status::Idle)
+            }
+            _ => None,
+        });
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}

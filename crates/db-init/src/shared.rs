@@ -1,0 +1,201 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use steadfast_clock::Clock;
+use steadfast_sync::{CircuitBreaker, Retry};
+use tokio::sync::{self, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Backend, InitError, MigrationSet, Status};
+
+/// What a [`Database`](crate::Database) shares with its attempts, which outlive the call that
+/// began them.
+pub(crate) struct Shared<B: Backend> {
+    pub(crate) backend: B,
+    pub(crate) migrations: MigrationSet,
+    pub(crate) retry: Retry,
+    pub(crate) breaker: CircuitBreaker,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Held by whoever opens or closes a pool: one at a time.
+    turn: sync::Mutex<()>,
+    /// The pool that exists, published or not. Only changed under the turn, but for a close that
+    /// has run out of patience.
+    open: Mutex<Option<B::Pool>>,
+    /// Stops the attempts that began before the latest close.
+    stop: Mutex<CancellationToken>,
+    /// The number of calls to close that are at work.
+    closers: watch::Sender<usize>,
+    status: watch::Sender<Status>,
+}
+
+impl<B: Backend> Shared<B> {
+    pub(crate) fn new(
+        backend: B,
+        migrations: MigrationSet,
+        retry: Retry,
+        breaker: CircuitBreaker,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            backend,
+            migrations,
+            retry,
+            breaker,
+            clock,
+            turn: sync::Mutex::default(),
+            open: Mutex::new(None),
+            stop: Mutex::default(),
+            closers: watch::Sender::new(0),
+            status: watch::Sender::new(Status::Idle),
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Changes the status unless a close is at work, which then speaks.
+    pub(crate) fn publish(&self, next: impl FnOnce(&Status) -> Option<Status>) {
+        self.status.send_if_modified(|status| {
+            if self.is_closing() {
+                return false;
+            }
+            let next = next(status);
+            let is_new = next.is_some();
+            *status = next.unwrap_or_else(|| status.clone());
+            is_new
+        });
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closers.borrow() > 0
+    }
+
+    pub(crate) async fn not_closing(&self) {
+        if self.is_closing() {
+            // The sender is in `self`, so the channel cannot close.
+            let _ = self.closers.subscribe().wait_for(|count| *count == 0).await;
+        }
+    }
+
+    pub(crate) fn stop_token(&self) -> CancellationToken {
+        locked(&self.stop).clone()
+    }
+
+    pub(crate) fn set_open(&self, pool: B::Pool) {
+        *locked(&self.open) = Some(pool);
+    }
+
+    pub(crate) fn take_open(&self) -> Option<B::Pool> {
+        locked(&self.open).take()
+    }
+
+    /// The turn to open a pool: waits until nobody opens or closes one.
+    pub(crate) async fn turn_to_open(&self) -> Turn<'_, B> {
+        loop {
+            self.not_closing().await;
+            let turn = self.turn_to_close().await;
+            if !self.is_closing() {
+                return turn;
+            }
+        }
+    }
+
+    /// The turn to close a pool: waits until nobody opens or closes one.
+    pub(crate) async fn turn_to_close(&self) -> Turn<'_, B> {
+        Turn {
+            shared: self,
+            keeps_open: false,
+            _guard: self.turn.lock().await,
+        }
+    }
+
+    /// Tells the attempts at work to stop, and the callers that come from now on to wait.
+    pub(crate) fn begin_closing(&self) -> Closing<'_, B> {
+        self.closers.send_modify(|count| *count += 1);
+        let stopped = std::mem::take(&mut *locked(&self.stop));
+        stopped.cancel();
+        let mut closing = Closing {
+            shared: self,
+            generation: 0,
+        };
+        self.status.send_if_modified(|status| match *status {
+            Status::Connecting { generation, .. }
+            | Status::Migrating { generation, .. }
+            | Status::Ready { generation } => {
+                closing.generation = generation;
+                *status = Status::Closing { generation };
+                true
+            }
+            Status::Failed { generation, .. } => {
+                *status = Status::Closing { generation };
+                true
+            }
+            Status::Idle | Status::Closing { .. } | Status::Closed { .. } => false,
+        });
+        closing
+    }
+}
+
+/// The exclusive right to open or close a pool. The pool that is open when it ends is dropped,
+/// unless it is to be kept.
+pub(crate) struct Turn<'a, B: Backend> {
+    shared: &'a Shared<B>,
+    keeps_open: bool,
+    _guard: sync::MutexGuard<'a, ()>,
+}
+
+impl<B: Backend> Turn<'_, B> {
+    pub(crate) fn keep_open(&mut self) {
+        self.keeps_open = true;
+    }
+}
+
+impl<B: Backend> Drop for Turn<'_, B> {
+    fn drop(&mut self) {
+        if !self.keeps_open {
+            drop(self.shared.take_open());
+        }
+    }
+}
+
+/// One call to close; the last one to end says that the database is closed.
+pub(crate) struct Closing<'a, B: Backend> {
+    shared: &'a Shared<B>,
+    generation: u64,
+}
+
+impl<B: Backend> Closing<'_, B> {
+    /// The generation that is being closed, 0 if there is nothing to close.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
+impl<B: Backend> Drop for Closing<'_, B> {
+    fn drop(&mut self) {
+        // The status first: who waits for the end of the close then finds it.
+        self.shared.status.send_if_modified(|status| match *status {
+            Status::Closing { generation } if *self.shared.closers.borrow() == 1 => {
+                *status = Status::Closed { generation };
+                true
+            }
+            _ => false,
+        });
+        self.shared.closers.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Why a generation failed, with its number.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) generation: u64,
+    pub(crate) error: Arc<InitError>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
