@@ -54,6 +54,8 @@ impl Run {
         let stop = CancellationToken::new();
         let (started_tx, started) = watch::channel(None);
         let (ended_tx, ended) = watch::channel(None);
+        // Here and not in the task: a signal that comes before its first poll must not be undone.
+        board.begin();
         let runner = Runner::new(graph, board, limits, stop.clone());
         let task = runner.run(started_tx, ended_tx);
         let run = Self {

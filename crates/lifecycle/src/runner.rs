@@ -75,7 +75,6 @@ impl Runner {
         started: watch::Sender<Option<Result<StartReport, StartError>>>,
         ended: watch::Sender<Option<Ending>>,
     ) {
-        self.board.begin();
         let (cause, stop) = match self.start_all().await {
             Ok(report) => {
                 self.board.phase(Phase::Running);

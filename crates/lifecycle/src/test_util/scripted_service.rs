@@ -101,6 +101,7 @@ struct Script {
     probe: Step,
     health: Health,
     reporter: Option<FailureReporter>,
+    probes: u64,
 }
 
 impl ScriptedService {
@@ -116,6 +117,7 @@ impl ScriptedService {
                 probe: Step::Succeed,
                 health: Health::healthy(),
                 reporter: None,
+                probes: 0,
             }),
         }
     }
@@ -149,6 +151,12 @@ impl ScriptedService {
         if let Some(reporter) = self.with(|script| script.reporter.clone()) {
             reporter.failed(ServiceError::permanent(message));
         }
+    }
+
+    /// How many health probes there have been.
+    #[must_use]
+    pub fn probes(&self) -> u64 {
+        self.with(|script| script.probes)
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Script) -> R) -> R {
@@ -185,6 +193,7 @@ impl Service for ScriptedService {
     }
 
     async fn health(&self) -> Health {
+        self.with(|script| script.probes += 1);
         match perform(self.with(|script| script.probe), "probe failed as scripted").await {
             Ok(()) => self.with(|script| script.health.clone()),
             Err(error) => Health::unhealthy(error.to_string()),

@@ -107,3 +107,33 @@ async fn optional_service_that_reports_failure_degrades_and_is_not_revived_by_a_
     assert_eq!(cache.state, ServiceState::Failed);
     assert_eq!(cache.detail.as_deref(), Some("evicted"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_services_that_are_up_are_probed_once_an_interval() {
+    let app = web_app();
+    app.service("cache").set_start(Step::Fail);
+    app.lifecycle.start().await.unwrap();
+    sleep(51 * SEC).await;
+    assert_eq!(app.service("cache").probes(), 0);
+    assert_eq!(app.service("database").probes(), 11);
+
+    app.lifecycle.stop().await.unwrap();
+    sleep(60 * SEC).await;
+    assert_eq!(app.service("database").probes(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hanging_probes_do_not_pile_up() {
+    let journal = Journal::default();
+    let service = Arc::new(ScriptedService::new(ServiceSpec::new("a"), &journal));
+    service.set_probe(Step::Hang);
+    let app = Lifecycle::builder()
+        .service(Arc::clone(&service) as _)
+        .probe_interval(SEC)
+        .probe_timeout(10 * SEC)
+        .build()
+        .unwrap();
+    app.start().await.unwrap();
+    sleep(60 * SEC).await;
+    assert!(service.probes() <= 7, "{} probes", service.probes());
+}

@@ -180,6 +180,30 @@ async fn required_service_that_fails_at_work_stops_the_app_with_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn start_while_a_failure_stops_the_app_starts_anew_after_it() {
+    let app = web_app();
+    app.service("http").set_stop(Step::After(SEC));
+    app.lifecycle.start().await.unwrap();
+    app.service("database").report_failure("disk is gone");
+    app.until(|now| now.status == Status::Stopping).await;
+    app.lifecycle.start().await.unwrap();
+    assert_eq!(app.lifecycle.snapshot().status, Status::Running);
+    assert_eq!(app.journal.starts().len(), 6);
+    assert_eq!(app.journal.stops().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn next_start_is_no_longer_draining() {
+    let app = web_app();
+    app.lifecycle.handle().request_stop();
+    assert!(run(&app, async |_| ()).await.is_ok());
+    assert!(app.lifecycle.snapshot().is_draining());
+    app.lifecycle.start().await.unwrap();
+    assert!(!app.lifecycle.snapshot().is_draining());
+    assert_eq!(app.lifecycle.snapshot().status, Status::Running);
+}
+
+#[tokio::test(start_paused = true)]
 async fn report_of_an_earlier_run_does_not_touch_the_next() {
     let service = Arc::new(KeepsReporter::default());
     let app = Lifecycle::builder()
