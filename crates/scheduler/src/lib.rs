@@ -11,6 +11,7 @@ mod fire;
 mod job;
 mod job_state;
 mod live;
+mod memory;
 mod policy;
 mod ports;
 mod scheduler;
@@ -25,6 +26,7 @@ pub use error::{BuildError, InvalidJob, JobError, SchedulerError, StoreError};
 pub use fire::{Cause, Fire, Outcome};
 pub use job::{Job, JobKey};
 pub use job_state::{JobState, Start};
+pub use memory::MemoryJobStore;
 pub use policy::{Execution, LockName, Misfire, Overlap, Policy};
 pub use ports::{
     ClaimRequest, Claimed, Ending, FinishedRun, JobHandler, JobStatus, JobStore, LastRun, Run,

@@ -71,22 +71,24 @@ fn time(fields: &Fields) -> (String, bool) {
     if count <= LISTED_TIMES {
         return (format!("at {}", join(times(hours, minutes, seconds))), true);
     }
-    let all_minutes = minutes == Fields::ALL_MINUTES;
     let all_hours = fields.hours == Fields::ALL_HOURS;
     let second = match (units(seconds, 60, "second"), seconds) {
         (_, 1) => None,
         (every, _) => Some(every),
     };
+    // On the hour, regular hours speak for themselves.
+    let regular_hours = step(hours, 24).filter(|_| minutes == 1 && second.is_none());
     let minute = match (minutes, &second) {
         (Fields::ALL_MINUTES, Some(_)) => None,
-        (1, None) => None,
+        _ if regular_hours.is_some() => None,
         _ => Some(units(minutes, 60, "minute")),
     };
-    let hour = match (all_hours, minutes) {
-        (true, 1) => Some("every hour".to_owned()),
-        (true, _) if all_minutes || step(minutes, 60).is_some() => None,
-        (true, _) => Some("of every hour".to_owned()),
-        (false, _) => Some(hours_in_words(hours)),
+    let hour = match regular_hours {
+        Some(1) => Some("every hour".to_owned()),
+        Some(step) => Some(format!("every {} hour", ordinal(step))),
+        None if !all_hours => Some(format!("in {}", hours_in_words(hours))),
+        None if step(minutes, 60).is_some() => None,
+        None => Some("of every hour".to_owned()),
     };
     let parts: Vec<String> = [second, minute, hour].into_iter().flatten().collect();
     (parts.join(" "), false)
@@ -134,10 +136,10 @@ fn step(mask: u64, size: usize) -> Option<usize> {
 
 fn hours_in_words(hours: u64) -> String {
     match step(hours, 24) {
-        Some(step) => format!("in every {} hour", ordinal(step)),
+        Some(step) => format!("every {} hour", ordinal(step)),
         None => {
             let hours = ranges(hours, |hour| format!("{hour:02}"));
-            format!("in the hours {}", join(hours))
+            format!("the hours {}", join(hours))
         }
     }
 }
