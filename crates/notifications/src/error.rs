@@ -55,6 +55,7 @@ pub struct Invalid {
 
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FieldError {
     /// Where the field is: a JSON pointer ([RFC 6901](https://www.rfc-editor.org/rfc/rfc6901)).
     pub pointer: String,

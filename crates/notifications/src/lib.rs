@@ -11,7 +11,9 @@ mod page;
 mod ports;
 mod preview;
 mod schedule;
+mod schedule_fired;
 mod schedule_input;
+mod scheduler_jobs;
 mod schedules;
 mod store;
 mod timetable;
@@ -38,6 +40,8 @@ pub use ports::{
 };
 pub use preview::{MAX_PREVIEW_FIRES, Preview, PreviewRequest, ScheduleView};
 pub use schedule::{Channel, Dialect, Misfire, NewSchedule, Schedule, SchedulePatch};
+pub use schedule_fired::ScheduleFired;
+pub use scheduler_jobs::SchedulerJobs;
 pub use schedules::{Schedules, SchedulesBuilder};
 pub use store::{
     Draft, FireOutcome, IdempotencyClaim, InsertOutcome, MAX_EVENTS_PER_USER, NotificationQuery,

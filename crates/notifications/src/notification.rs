@@ -5,6 +5,7 @@ use crate::{NotificationId, ScheduleId, UserId};
 
 /// One message to one user, stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Notification {
     /// Names the notification; live pushes are deduplicated on it.
     pub id: NotificationId,
@@ -23,10 +24,13 @@ pub struct Notification {
     /// The schedule that fired, unless it was published.
     pub schedule_id: Option<ScheduleId>,
     /// The instant for which the schedule planned it.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub scheduled_for: Option<Timestamp>,
     /// When it was stored.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
     /// When the user read it.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub read_at: Option<Timestamp>,
 }
 
@@ -35,6 +39,7 @@ pub struct Notification {
 /// Only `user_id` and `title` are required when it is deserialised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewNotification {
     /// Who receives it.
     pub user_id: UserId,

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// One page of a list, and where the next one starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
@@ -12,6 +13,8 @@ pub struct Page<T> {
 /// Which page of a list is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
 pub struct PageRequest {
     /// How many items at most, from 1 to [`MAX_LIMIT`](Self::MAX_LIMIT).
     pub limit: u32,

@@ -11,6 +11,7 @@ pub const MAX_PREVIEW_FIRES: u32 = 100;
 /// Asks what an expression means and when it would fire; not validated yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PreviewRequest {
     /// See [`Schedule::cron`].
     pub cron: String,
@@ -21,6 +22,7 @@ pub struct PreviewRequest {
     pub tz: String,
     /// After which instant; now by default.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub from: Option<Timestamp>,
     /// How many fires, from 1 to [`MAX_PREVIEW_FIRES`]; five by default.
     #[serde(default = "default_count")]
@@ -29,17 +31,20 @@ pub struct PreviewRequest {
 
 /// What an expression means and when it would fire.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Preview {
     /// The expression in words.
     pub description: String,
     /// The next fires on the zone's clock, in JSON as RFC 3339 with the zone's offset; fewer than
     /// asked for where time ends.
     #[serde(serialize_with = "rfc3339")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub next_fires: Vec<ZonedDateTime>,
 }
 
 /// A schedule as its user sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ScheduleView {
     /// The stored schedule; its fields stand beside `next_fires` in JSON.
     #[serde(flatten)]
@@ -47,6 +52,7 @@ pub struct ScheduleView {
     /// The next fires on the zone's clock, in JSON as RFC 3339 with the zone's offset; empty
     /// while it is paused.
     #[serde(serialize_with = "rfc3339")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub next_fires: Vec<ZonedDateTime>,
 }
 

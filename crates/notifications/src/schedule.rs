@@ -5,6 +5,7 @@ use crate::{ScheduleId, UserId};
 
 /// When and what to notify one user of, again and again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Schedule {
     /// Names the schedule.
     pub id: ScheduleId,
@@ -29,13 +30,16 @@ pub struct Schedule {
     /// Whether it fires at all; a paused schedule is a disabled one.
     pub enabled: bool,
     /// When it was created.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
     /// When it was changed last.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub updated_at: Timestamp,
 }
 
 /// How a cron expression is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Dialect {
     /// Five fields, weekdays 0 to 7 where 0 and 7 are Sunday.
     #[default]
@@ -49,6 +53,7 @@ pub enum Dialect {
 /// What happens to occurrences that were missed while nothing ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Misfire {
     /// They are dropped.
     Skip,
@@ -62,6 +67,7 @@ pub enum Misfire {
 /// A way by which a notification reaches its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Channel {
     /// Live, to each of the user's connected clients.
     Ws,
@@ -72,6 +78,7 @@ pub enum Channel {
 /// Only `cron`, `tz` and `title` are required when it is deserialised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewSchedule {
     /// See [`Schedule::cron`].
     pub cron: String,
@@ -99,6 +106,7 @@ pub struct NewSchedule {
 /// A partial change of a [`Schedule`]; what is `None` stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SchedulePatch {
     /// See [`Schedule::cron`].
     pub cron: Option<String>,

@@ -4,6 +4,7 @@ use crate::{Notification, NotificationId};
 
 /// One entry of a user's event log: what goes to the channel `user:<id>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UserEvent {
     /// Its place in the user's log: starts at one and grows by one, without gaps.
     pub offset: u64,
@@ -23,6 +24,7 @@ pub struct UserEvent {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum EventPayload {
     /// A notification was stored.
     Notification {

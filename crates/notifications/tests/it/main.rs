@@ -5,6 +5,7 @@ mod job_sync;
 mod notifications;
 mod outbox_relay;
 mod preview;
+mod scheduled;
 mod schedules;
 
 use std::{
