@@ -313,6 +313,29 @@ mod tests {
     }
 
     #[test]
+    fn asset_that_takes_the_place_of_its_older_self_leaves_the_others_in_the_cache() {
+        let mut cache = Cache::new(10);
+        for (file, len) in [("a", 4), ("b", 4), ("a", 6)] {
+            let asset = Arc::new(Asset::new(&name(file), vec![0; len]));
+            cache.put(&name(file), Vec::new(), asset);
+        }
+        assert_eq!(cache.entries.len(), 2);
+    }
+
+    #[test]
+    fn file_is_kept_only_when_its_times_can_tell_the_next_change() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        file.as_file().set_modified(long_ago).unwrap();
+        let stamp = Stamp::of(&file.as_file().metadata().unwrap());
+        // Its contents look old; that they came there just now shows in the other time.
+        let now = SystemClock.wall();
+        assert!(!stamp.is_settled(now));
+        assert!(!stamp.is_settled(now - Duration::from_secs(60)));
+        assert!(stamp.is_settled(now + Duration::from_secs(60)));
+    }
+
+    #[test]
     fn missing_folder_is_an_error_that_names_it() {
         let error = FolderAssets::open("/nowhere/at/all").unwrap_err();
         assert_eq!(

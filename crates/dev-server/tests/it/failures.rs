@@ -1,7 +1,8 @@
-use std::{future, io, sync::Arc};
+use std::{future, io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use http::{StatusCode, header};
+use steadfast_clock::{Clock as _, SystemClock};
 use steadfast_dev_server::{
     Asset, AssetError, AssetName, AssetServer, AssetSource, MockAssetSource,
 };
@@ -54,8 +55,14 @@ async fn source_that_hangs_is_a_503_after_the_timeout() {
         }
     }
 
+    let begun = SystemClock.monotonic();
     let response = get(&AssetServer::new(Hanging), "/app.js", &[]).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let waited = SystemClock.monotonic() - begun;
+    assert!(
+        waited < AssetServer::LOOKUP_TIMEOUT + Duration::from_millis(10),
+        "{waited:?}"
+    );
 }
 
 #[tokio::test]
