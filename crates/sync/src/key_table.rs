@@ -167,8 +167,13 @@ impl<S> Shards<S> {
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many shards there are.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.len()
+    }
+
     /// Locks the shards one after the other.
     pub(crate) fn iter(&self) -> impl Iterator<Item = MutexGuard<'_, S>> {
-        (0..self.shards.len()).map(|index| self.lock(index))
+        (0..self.len()).map(|index| self.lock(index))
     }
 }

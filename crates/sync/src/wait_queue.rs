@@ -175,6 +175,14 @@ impl WakeList {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+        task::Wake,
+    };
+
     use super::*;
 
     fn drain(waiters: &mut Waiters<u32>, queue: &mut Queue) -> Vec<u32> {
@@ -218,5 +226,28 @@ mod tests {
         }
         assert_eq!(drain(&mut waiters, &mut b), [1, 3]);
         assert_eq!(drain(&mut waiters, &mut a), [0, 2]);
+    }
+
+    #[test]
+    fn panicking_waker_does_not_keep_the_others_asleep() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("on purpose");
+            }
+        }
+        #[derive(Default)]
+        struct Woken(AtomicBool);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::SeqCst);
+            }
+        }
+        let woken = Arc::new(Woken::default());
+        let mut wakes = WakeList::default();
+        wakes.push(Some(Waker::from(Arc::new(Panics))));
+        wakes.push(Some(Waker::from(Arc::clone(&woken))));
+        assert!(catch_unwind(AssertUnwindSafe(|| wakes.wake())).is_err());
+        assert!(woken.0.load(Ordering::SeqCst));
     }
 }

@@ -38,14 +38,7 @@ where
     R: Deref<Target = AsyncLock<K>> + Clone,
     K: Eq + Hash,
 {
-    let hash = lock.shards.hash(&key);
-    let key = match acquire_free(lock.clone(), hash, key, caller) {
-        Ok(held) => return Ok(held),
-        Err((_, TryLockError::Closed)) => return Err(LockError::Closed),
-        Err((key, TryLockError::Locked)) => key,
-    };
-    let waker = current_waker().await;
-    match enqueue(lock, hash, key, caller, waker)? {
+    match start(lock, key, caller).await? {
         Place::Owned(held) => Ok(held),
         Place::Queued(mut ticket) => poll_fn(|cx| ticket.poll(cx)).await,
     }
@@ -62,14 +55,7 @@ where
     R: Deref<Target = AsyncLock<K>> + Clone,
     K: Eq + Hash,
 {
-    let hash = lock.shards.hash(&key);
-    let key = match acquire_free(lock.clone(), hash, key, caller) {
-        Ok(held) => return Ok(held),
-        Err((_, TryLockError::Closed)) => return Err(LockError::Closed),
-        Err((key, TryLockError::Locked)) => key,
-    };
-    let waker = current_waker().await;
-    let mut ticket = match enqueue(lock.clone(), hash, key, caller, waker)? {
+    let mut ticket = match start(lock.clone(), key, caller).await? {
         Place::Owned(held) => return Ok(held),
         Place::Queued(ticket) => ticket,
     };
@@ -80,6 +66,24 @@ where
     let error = ticket.timed_out();
     warn!(name = lock.name(), %caller, %error, "lock not acquired");
     Err(error)
+}
+
+/// Owns the key if it is free, else takes a place in its queue. Waits for nothing: it is async
+/// because the task's waker has to be cloned where the shard is not locked.
+async fn start<R, K>(lock: R, key: K, caller: Caller) -> Result<Place<R, K>, LockError>
+where
+    R: Deref<Target = AsyncLock<K>> + Clone,
+    K: Eq + Hash,
+{
+    let hash = lock.shards.hash(&key);
+    match acquire_free(lock.clone(), hash, key, caller) {
+        Ok(held) => Ok(Place::Owned(held)),
+        Err((_, TryLockError::Closed)) => Err(LockError::Closed),
+        Err((key, TryLockError::Locked)) => {
+            let waker = current_waker().await;
+            enqueue(lock, hash, key, caller, waker)
+        }
+    }
 }
 
 fn acquire_free<R, K>(
@@ -142,25 +146,23 @@ where
         drop(shard);
         return Ok(Place::Owned(Held::new(lock, index, entry)));
     };
-    let queued = shard.keys.get(entry).map_or(0, |owner| owner.queue.len());
-    if queued >= lock.max_waiters {
-        let max_waiters = lock.max_waiters;
-        drop(shard);
-        return Err(LockError::QueueFull { max_waiters });
-    }
     let waiter = Waiter {
         entry,
         location: caller,
         since: now,
         outcome: Outcome::Waiting,
     };
-    let waiter = shard.enqueue(waiter, waker);
+    let max_waiters = lock.max_waiters;
+    let waiter = shard.enqueue(waiter, waker, max_waiters);
     drop(shard);
-    Ok(Place::Queued(Ticket {
-        lock: Some(lock),
-        shard: index,
-        waiter: waiter.unwrap_or(usize::MAX),
-    }))
+    match waiter {
+        Ok(waiter) => Ok(Place::Queued(Ticket {
+            lock: Some(lock),
+            shard: index,
+            waiter,
+        })),
+        Err(_waker) => Err(LockError::QueueFull { max_waiters }),
+    }
 }
 
 /// A place in a key's queue. Dropping it gives the place up, and the grant if it had come.
@@ -222,7 +224,9 @@ where
         if let Some(lock) = &self.lock {
             let now = lock.clock.monotonic();
             let shard = lock.shards.lock(self.shard);
-            if let Some(waiter) = shard.waiters.get(self.waiter) {
+            if let Some(waiter) = shard.waiters.get(self.waiter)
+                && waiter.outcome != Outcome::Closed
+            {
                 let owner = shard.keys.get(waiter.entry);
                 error = LockError::Timeout {
                     waited: now.saturating_duration_since(waiter.since),

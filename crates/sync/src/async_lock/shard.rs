@@ -50,6 +50,14 @@ pub(super) struct Leftovers<K> {
 }
 
 impl<K> Leftovers<K> {
+    fn none() -> Self {
+        Self {
+            wake: None,
+            drop: None,
+            entry: None,
+        }
+    }
+
     pub(super) fn dispose(self) {
         drop(self.entry);
         drop(self.drop);
@@ -84,19 +92,25 @@ impl<K> Shard<K> {
         self.keys.insert(hash, key, owner)
     }
 
-    /// Queues the caller behind the owner of an entry and everybody who waits already.
-    pub(super) fn enqueue(&mut self, waiter: Waiter, waker: Waker) -> Option<usize> {
-        let owner = self.keys.get_mut(waiter.entry)?;
-        Some(self.waiters.push_back(&mut owner.queue, waker, waiter))
+    /// Queues the caller behind everybody who waits already; the waker comes back if the queue is
+    /// full.
+    pub(super) fn enqueue(
+        &mut self,
+        waiter: Waiter,
+        waker: Waker,
+        max_waiters: usize,
+    ) -> Result<usize, Waker> {
+        match self.keys.get_mut(waiter.entry) {
+            Some(owner) if owner.queue.len() < max_waiters => {
+                Ok(self.waiters.push_back(&mut owner.queue, waker, waiter))
+            }
+            _ => Err(waker),
+        }
     }
 
     /// Ends an ownership: the first waiter becomes the owner, or the entry goes.
     pub(super) fn release(&mut self, entry: usize) -> Leftovers<K> {
-        let mut leftovers = Leftovers {
-            wake: None,
-            drop: None,
-            entry: None,
-        };
+        let mut leftovers = Leftovers::none();
         let Some(owner) = self.keys.get_mut(entry) else {
             return leftovers;
         };
@@ -123,17 +137,9 @@ impl<K> Shard<K> {
                 if let Some(owner) = self.keys.get_mut(entry) {
                     self.waiters.unlink(&mut owner.queue, waiter);
                 }
-                Leftovers {
-                    wake: None,
-                    drop: None,
-                    entry: None,
-                }
+                Leftovers::none()
             }
-            Some((_, Outcome::Closed)) | None => Leftovers {
-                wake: None,
-                drop: None,
-                entry: None,
-            },
+            Some((_, Outcome::Closed)) | None => Leftovers::none(),
         };
         leftovers.drop = self.waiters.remove(waiter).and_then(|(_, waker)| waker);
         leftovers

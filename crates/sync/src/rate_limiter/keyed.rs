@@ -99,15 +99,21 @@ impl<K> KeyedRateLimiter<K> {
         self.len() == 0
     }
 
-    /// Forgets all idle keys and says how many there were.
+    /// Forgets all idle keys and says how many there were. It locks a shard for a short while at
+    /// a time, so others are not held up.
     pub fn sweep(&self) -> usize {
+        const LOOKS: usize = 256;
         let now = self.now();
         let mut swept = 0;
-        for mut shard in self.shards.iter() {
-            let idle = shard.sweep(now, usize::MAX);
-            self.forget(idle.len());
-            drop(shard);
-            swept += idle.len();
+        for index in 0..self.shards.len() {
+            let slots = self.shards.lock(index).keys.slots();
+            for _ in 0..slots.div_ceil(LOOKS) {
+                let mut shard = self.shards.lock(index);
+                let idle = shard.sweep(now, LOOKS);
+                self.forget(idle.len());
+                drop(shard);
+                swept += idle.len();
+            }
         }
         swept
     }

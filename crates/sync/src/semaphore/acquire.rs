@@ -122,7 +122,7 @@ where
     }
     let waiter = state.enqueue(permits, now, waker);
     // Permits may have become free since the first look.
-    let wakes = state.release(0);
+    let wakes = state.grant();
     drop(state);
     wakes.wake();
     Ok(Ticket {

@@ -114,7 +114,8 @@ impl State {
         wakes
     }
 
-    fn grant(&mut self) -> WakeList {
+    /// Serves those whose permits are free.
+    pub(super) fn grant(&mut self) -> WakeList {
         let mut wakes = WakeList::default();
         self.grant_into(&mut wakes);
         wakes

@@ -234,6 +234,21 @@ fn idle_keys_go_while_others_come() {
 }
 
 #[test]
+fn sweep_finds_every_idle_key_wherever_the_last_one_stopped() {
+    let clock = Arc::new(ManualClock::new(EPOCH));
+    let builder = KeyedRateLimiter::builder(quota(1, 1)).clock(clock.clone());
+    let limiter = builder.build().unwrap();
+    for key in 0..20_000 {
+        limiter.try_acquire(&key, 1).unwrap();
+    }
+    assert_eq!((limiter.len(), limiter.sweep()), (20_000, 0));
+    clock.advance(millis(1_000));
+    limiter.try_acquire(&0, 1).unwrap();
+    let left = limiter.len();
+    assert_eq!((limiter.sweep(), limiter.len()), (left - 1, 1));
+}
+
+#[test]
 fn key_beyond_the_bound_is_refused() {
     let clock = Arc::new(ManualClock::new(EPOCH));
     let builder = KeyedRateLimiter::builder(quota(1, 1))

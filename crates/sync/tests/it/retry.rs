@@ -116,6 +116,18 @@ async fn deadline_cuts_an_attempt_off() {
     assert!(clock.monotonic() - start <= millis(501));
 }
 
+#[tokio::test]
+async fn deadline_cuts_off_an_attempt_that_uses_up_its_share_of_every_poll() {
+    let retry = Retry::builder().deadline(millis(20)).build().unwrap();
+    let operation = |_| async {
+        loop {
+            tokio::task::coop::consume_budget().await;
+        }
+    };
+    let outcome = retry.run::<(), (), _, _, _>(operation, |()| Decision::Retry);
+    assert!(matches!(outcome.await, Err(RetryError::Deadline { .. })));
+}
+
 #[tokio::test(start_paused = true)]
 async fn delay_beyond_the_deadline_is_not_begun() {
     let retry = builder().deadline(millis(500)).build().unwrap();
