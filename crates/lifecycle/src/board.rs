@@ -1,6 +1,6 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use steadfast_clock::Clock;
+use steadfast_clock::{Clock, Instant};
 
 use crate::{
     Health, LifecycleHandle, ServiceState,
@@ -47,6 +47,19 @@ impl Board {
         });
     }
 
+    /// A run is over: what never had its turn will not get it.
+    pub(crate) fn end(&self) {
+        let now = self.clock.wall();
+        self.handle.update(|snapshot| {
+            snapshot.phase = Phase::Stopped;
+            for service in &mut snapshot.services {
+                if service.state == ServiceState::Pending {
+                    service.enter(ServiceState::Stopped, None, now);
+                }
+            }
+        });
+    }
+
     pub(crate) fn phase(&self, phase: Phase) {
         self.handle.update(|snapshot| snapshot.phase = phase);
     }
@@ -65,6 +78,11 @@ impl Board {
         let now = self.clock.wall();
         self.handle
             .update(|snapshot| snapshot.services[index].apply(health, now));
+    }
+
+    pub(crate) fn since(&self, begun: Instant) -> Duration {
+        let now = self.clock.monotonic();
+        now.saturating_duration_since(begun)
     }
 
     pub(crate) fn read(&self, index: usize) -> ServiceState {

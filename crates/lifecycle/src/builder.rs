@@ -97,9 +97,8 @@ impl LifecycleBuilder {
 
 impl fmt::Debug for LifecycleBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.services.iter().map(|s| s.spec().name).collect();
         f.debug_struct("LifecycleBuilder")
-            .field("services", &names)
+            .field("services", &self.services.len())
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

@@ -62,8 +62,8 @@ impl Lifecycle {
         let run = self.begin().await;
         let outcome = tokio::select! {
             biased;
-            signal = self.obey(&run, signals, drain) => Err(RunError::Killed { signal }),
             ending = run.ended() => conclude(ending),
+            signal = self.obey(&run, signals, drain) => Err(RunError::Killed { signal }),
         };
         self.board().handle.clear_stop_request();
         outcome

@@ -88,7 +88,6 @@ impl Runner {
             Err(abort) => {
                 let rollback = self.stop_all().await;
                 let error = self.start_error(abort, rollback.clone());
-                tracing::error!(%error, "start failed");
                 started.send_replace(Some(Err(error.clone())));
                 (Cause::StartFailed(error), rollback)
             }
@@ -111,13 +110,12 @@ impl Runner {
                         .state(index, ServiceState::Skipped, Some(detail.into()));
                     StartOutcome::Skipped { dependency }
                 }
-                None => self.start_one(index, node, over.as_mut()).await?,
+                None => {
+                    let outcome = self.start_one(index, node, over.as_mut()).await;
+                    outcome.inspect_err(|abort| log_abort(node, abort, self.board.since(begun)))?
+                }
             };
-            let elapsed = self
-                .board
-                .clock
-                .monotonic()
-                .saturating_duration_since(begun);
+            let elapsed = self.board.since(begun);
             log_start(node, &outcome, elapsed);
             report.services.push(ServiceStart {
                 name: Arc::clone(&node.spec.name),
@@ -189,7 +187,10 @@ impl Runner {
         outcome: Result<(), Fault>,
     ) -> Result<StartOutcome, Abort> {
         let Err(fault) = outcome else {
-            self.board.state(index, ServiceState::Running, None);
+            // It may have reported a failure before it returned.
+            if self.board.read(index) == ServiceState::Starting {
+                self.board.state(index, ServiceState::Running, None);
+            }
             return Ok(StartOutcome::Started);
         };
         token.cancel();
@@ -282,11 +283,7 @@ impl Runner {
                 }
                 None => self.board.state(index, ServiceState::Stopped, None),
             }
-            let elapsed = self
-                .board
-                .clock
-                .monotonic()
-                .saturating_duration_since(begun);
+            let elapsed = self.board.since(begun);
             log_stop(node, fault.as_ref(), elapsed);
             report.services.push(ServiceStop {
                 name: Arc::clone(&node.spec.name),
@@ -294,7 +291,7 @@ impl Runner {
                 elapsed,
             });
         }
-        self.board.phase(Phase::Stopped);
+        self.board.end();
         report
     }
 
@@ -325,6 +322,23 @@ fn log_start(node: &Node, outcome: &StartOutcome, elapsed: Duration) {
         }
         StartOutcome::Skipped { dependency } => {
             tracing::warn!(service, %dependency, "service skipped");
+        }
+    }
+}
+
+fn log_abort(node: &Node, abort: &Abort, elapsed: Duration) {
+    let service = &*node.spec.name;
+    match abort {
+        Abort::Stopped => tracing::info!(service, ?elapsed, "start given up: asked to stop"),
+        Abort::TimedOut { .. } => {
+            tracing::error!(
+                service,
+                ?elapsed,
+                "start given up: no time left for the whole"
+            );
+        }
+        Abort::RequiredFailed { fault, .. } => {
+            tracing::error!(service, ?elapsed, %fault, "start given up: required service failed");
         }
     }
 }

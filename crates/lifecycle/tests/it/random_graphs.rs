@@ -204,7 +204,7 @@ fn in_virtual_time(test: impl Future<Output = ()>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
     #[test]
     fn order_holds_and_each_entered_service_stops_once_whenever_it_is_stopped(plan in plan()) {

@@ -68,6 +68,48 @@ async fn required_failure_rolls_back_and_names_every_outcome() {
     assert_eq!(database.state, ServiceState::Stopped);
     let http = snapshot.service("http").unwrap();
     assert_eq!(http.state, ServiceState::Failed);
+    assert_eq!(
+        http.detail.as_deref(),
+        Some("stop: panicked: stop failed as scripted")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_rollback_only_the_culprit_is_failed_and_nothing_is_pending() {
+    let app = web_app();
+    app.service("database").set_start(Step::Fail);
+    app.lifecycle.start().await.unwrap_err();
+    let snapshot = app.lifecycle.snapshot();
+    let states = ["database", "cache", "http"].map(|name| snapshot.service(name).unwrap().state);
+    use ServiceState::{Failed, Stopped};
+    assert_eq!(states, [Failed, Stopped, Stopped]);
+    let detail = snapshot.service("database").unwrap().detail.as_deref();
+    assert_eq!(detail, Some("start failed as scripted"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn optional_service_that_reports_failure_in_its_own_start_is_not_up() {
+    let app = app([
+        ServiceSpec::new("base").optional(),
+        ServiceSpec::new("top").requires("base").optional(),
+    ]);
+    app.service("base").set_start(Step::After(SEC));
+    let (report, ()) = join!(app.lifecycle.start(), async {
+        app.until(|now| now.service("base").unwrap().state == ServiceState::Starting)
+            .await;
+        tokio::time::sleep(MS).await;
+        app.service("base").report_failure("broken already");
+    });
+    assert!(!report.unwrap().is_complete());
+    let snapshot = app.lifecycle.snapshot();
+    assert_eq!(
+        snapshot.service("base").unwrap().state,
+        ServiceState::Failed
+    );
+    assert_eq!(
+        snapshot.service("top").unwrap().state,
+        ServiceState::Skipped
+    );
 }
 
 #[tokio::test(start_paused = true)]
