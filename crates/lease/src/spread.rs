@@ -6,11 +6,12 @@ use std::{
 /// Cuts a pause by up to a half, by a hash of who pauses and how often it did: owners that were
 /// woken together do not stay together, and a run can be replayed.
 pub(crate) fn spread(pause: Duration, owner: &str, attempt: u64) -> Duration {
-    const STEPS: u64 = 1 << 16;
+    const STEPS: u32 = 1 << 16;
     let mut hasher = DefaultHasher::new();
     (owner, attempt).hash(&mut hasher);
-    let step = u32::try_from(hasher.finish() % STEPS).unwrap_or(0);
-    pause / 2 + pause / 2 * step / (STEPS as u32)
+    let step = (hasher.finish() % u64::from(STEPS)) as u32;
+    // Divided first, so that the longest pause does not overflow.
+    pause / 2 + pause / 2 / STEPS * step
 }
 
 #[cfg(test)]
@@ -25,6 +26,11 @@ mod tests {
         assert!(seen.iter().all(|pause| (SEC / 2..SEC).contains(pause)));
         seen.sort_unstable();
         assert!(seen[100] < SEC * 6 / 10 && seen[900] > SEC * 9 / 10);
+    }
+
+    #[test]
+    fn longest_pause_does_not_overflow() {
+        assert!(spread(Duration::MAX, "a", 1) >= Duration::MAX / 2);
     }
 
     #[test]
