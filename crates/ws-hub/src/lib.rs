@@ -31,6 +31,8 @@ mod slots;
 mod socket;
 mod stats;
 mod subscription;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
 mod topic;
 mod upgrade;
 

@@ -293,3 +293,6 @@ impl Registry {
         self.hasher.hash_one(key) as usize % SHARDS
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -74,7 +74,6 @@ impl Hub {
                     .timer(TokioTimer::new())
                     .header_read_timeout(deadline)
                     .max_buf_size(HEADER_BYTES)
-                    .keep_alive(false)
                     .serve_connection(TokioIo::new(stream), answer)
                     .with_upgrades()
             );
@@ -99,10 +98,16 @@ impl Hub {
         seat: &Mutex<Option<Seat>>,
     ) -> Result<Response<String>, Infallible> {
         let seat = lock(seat).take();
-        Ok(match HubUpgrade::from_request(&mut request) {
+        let mut response = match HubUpgrade::from_request(&mut request) {
             Ok(upgrade) => self.upgrade_with(upgrade.from_address(remote), seat).await,
             Err(refusal) => refusal.response(),
-        })
+        };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // A socket that was refused has no place to keep.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        Ok(response)
     }
 
     /// Answers an upgrade request: 101, or why not.
@@ -167,7 +172,6 @@ impl Hub {
 
 /// RFC 6455, section 4.2.2.
 fn switching_protocols(accept_key: &str) -> Response<String> {
-    use http::{HeaderValue, StatusCode, header};
     let mut response = Response::new(String::new());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();

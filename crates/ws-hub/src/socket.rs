@@ -33,8 +33,10 @@ use crate::{Disconnect, Limits, outbox::Outbox};
 const READ_BUFFER: usize = 4 * 1024;
 /// tungstenite writes to the socket when this much is buffered, or on a flush.
 const WRITE_BUFFER: usize = 16 * 1024;
-/// What is read and thrown away after our close frame, so that a reset does not overtake it.
+/// What is read and thrown away after our close frame.
 const LINGER_BYTES: usize = 1024 * 1024;
+/// For how long.
+const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// One WebSocket: frames in, and the outbox out.
 ///
@@ -134,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.peer_closed {
             // tungstenite has queued the answer.
             let _ = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx)).await;
-            let _ = self.stream.get_mut().shutdown().await;
+            self.end().await;
             return true;
         }
         while let Some(batch) = self.outbox.take() {
@@ -151,30 +153,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         loop {
             match poll_fn(|cx| Pin::new(&mut self.stream).poll_next(cx)).await {
-                Some(Ok(Message::Close(_))) | None => break,
+                Some(Ok(Message::Close(_))) => {
+                    self.end().await;
+                    return true;
+                }
                 Some(Ok(_)) => {}
                 // After an error of an earlier read tungstenite reads no more.
-                Some(Err(_)) => break,
+                Some(Err(_)) | None => break,
             }
         }
-        self.linger().await
+        self.end().await;
+        let _ = timeout(LINGER_TIME, self.linger()).await;
+        true
     }
 
-    /// Ends our side and throws away what the peer still sends, up to a bound.
-    async fn linger(&mut self) -> bool {
+    /// Ends our side of the stream. Where that fails the peer was first.
+    async fn end(&mut self) {
+        let _ = self.stream.get_mut().shutdown().await;
+    }
+
+    /// Throws away what the peer still sends, up to a bound: a reset for bytes that nobody reads
+    /// would overtake our close frame.
+    async fn linger(&mut self) {
         let stream = self.stream.get_mut();
-        if stream.shutdown().await.is_err() {
-            return true;
-        }
         let mut buffer = [0; 1024];
         let mut left = LINGER_BYTES;
         while let Ok(read @ 1..) = stream.read(&mut buffer).await {
             left = left.saturating_sub(read);
             if left == 0 {
-                return false;
+                return;
             }
         }
-        true
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Error> {

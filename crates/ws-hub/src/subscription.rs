@@ -33,7 +33,8 @@ pub(crate) struct Subscription {
     pub(crate) place: Option<Place>,
 }
 
-/// `Pending → Active → (Repairing → Active)* → Leaving`.
+/// `Pending → Active → (Repairing → Active)*`, until it is removed, by way of `Leaving` from
+/// `Pending` and of `Broken` from the others.
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// Being set up: what is published meanwhile waits behind the acknowledgement.
@@ -42,8 +43,10 @@ pub(crate) enum Stage {
     Active,
     /// Found a gap: what is published meanwhile waits behind the repair.
     Repairing(Backlog),
-    /// About to be removed: receives nothing.
+    /// Told to end before it was active: its session removes it instead of activating it.
     Leaving,
+    /// Cannot go on without a hole: whoever found out removes it.
+    Broken,
 }
 
 /// What waits behind an acknowledgement or a repair.
@@ -62,8 +65,8 @@ pub(crate) enum Accepted {
     Kept,
     /// Publications before it are missing: the subscription is now repairing.
     Gap,
-    /// It belongs to another stream: the subscription is now leaving.
-    OtherStream,
+    /// It belongs to another stream: the subscription is now broken.
+    Broken,
 }
 
 impl Backlog {
@@ -93,7 +96,7 @@ impl Subscription {
     /// Hands over one message, by its offset.
     pub(crate) fn accept(&mut self, live: &Live, limits: &Limits) -> Accepted {
         match &mut self.stage {
-            Stage::Leaving => return Accepted::Kept,
+            Stage::Leaving | Stage::Broken => return Accepted::Kept,
             Stage::Pending(backlog) | Stage::Repairing(backlog) => {
                 if !backlog.push(live, limits) {
                     self.connection.outbox.evict(Disconnect::SLOW);
@@ -104,8 +107,8 @@ impl Subscription {
         }
         if let (Some(at), Some(place)) = (&live.at, &mut self.place) {
             if at.epoch != place.epoch {
-                self.stage = Stage::Leaving;
-                return Accepted::OtherStream;
+                self.stage = Stage::Broken;
+                return Accepted::Broken;
             }
             if at.offset <= place.offset {
                 return Accepted::Kept;

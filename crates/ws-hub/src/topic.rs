@@ -121,7 +121,7 @@ impl Topic {
         if serial.is_some_and(|serial| serial != subscription.serial) {
             return Left::Absent;
         }
-        if let Stage::Pending(_) = subscription.stage {
+        if let Stage::Pending(_) | Stage::Leaving = subscription.stage {
             subscription.stage = Stage::Leaving;
             return Left::Marked;
         }
@@ -178,8 +178,8 @@ impl Topic {
             let first = missing.partition_point(|live| offset(live) < next);
             let found = missing.get(first).is_some_and(|live| offset(live) == next);
             if !found || *place.epoch != *epoch {
-                subscription.stage = Stage::Leaving;
-                delivery.note(Accepted::OtherStream, subscription);
+                subscription.stage = Stage::Broken;
+                delivery.note(Accepted::Broken, subscription);
                 continue;
             };
             let backlog = std::mem::replace(&mut subscription.stage, Stage::Active);
@@ -208,8 +208,8 @@ impl Topic {
         let mut delivery = Delivery::default();
         for subscription in &mut state.subscriptions {
             if let Stage::Repairing(_) = subscription.stage {
-                subscription.stage = Stage::Leaving;
-                delivery.note(Accepted::OtherStream, subscription);
+                subscription.stage = Stage::Broken;
+                delivery.note(Accepted::Broken, subscription);
             }
         }
         state.repairing = false;
@@ -273,7 +273,7 @@ impl Delivery {
             Accepted::Queued => self.queued += 1,
             Accepted::Kept => {}
             Accepted::Gap => return true,
-            Accepted::OtherStream => self.broken.push(Broken {
+            Accepted::Broken => self.broken.push(Broken {
                 connection: subscription.connection.clone(),
                 serial: subscription.serial,
                 server_side: subscription.server_side,
