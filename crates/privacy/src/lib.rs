@@ -1,1 +1,74 @@
-//! Retention, erasure, export and compliance of personal data: rules and ports.
+//! Retention and compliance of personal data: rules and ports, no SQL, no HTTP.
+//!
+//! For: a service that keeps records about people and must not keep them for ever. A
+//! [`RetentionPolicy`] says for how many days each kind of record is kept; [`Privacy::cleanup`]
+//! deletes what is older, and [`Privacy::compliance`] measures how far that is so. Not for:
+//! deciding what a law wants. A report has figures and findings, and no verdict.
+//!
+//! # Guarantees
+//!
+//! - One entry point and one lock for each operation, whoever asks: the schedule, the API, the
+//!   command line. The lock is a lease (`steadfast-lease`), so it holds between processes as far
+//!   as its backend does. A run that meets another is stored as skipped.
+//! - The runs are in a log: each run as it begins, each policy's outcome as it is known, the end.
+//!   Partial failure is failure.
+//! - Deletion takes small batches with pauses; a policy under legal hold deletes nothing.
+//! - Every figure of a report is measured from the rows.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `mocks` | mockall doubles of the ports |
+//! | `openapi` | `utoipa` schemas of what is written as JSON |
+//! | `test-util` | both stores in memory, and the conformance suites that every store must pass |
+//!
+//! # Example
+//!
+//! ```
+//! # #[cfg(feature = "test-util")] {
+//! use std::sync::Arc;
+//! use steadfast_lease::MemoryBackend;
+//! use steadfast_privacy::{
+//!     Privacy, Records, RunStatus, Trigger,
+//!     test_util::{MemoryRetention, MemoryRunLog},
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Arc::new(MemoryRetention::new());
+//! store.plant(Records::Sessions, jiff::Timestamp::UNIX_EPOCH);
+//! let log = Arc::new(MemoryRunLog::new());
+//! let privacy = Privacy::builder(store, log, Arc::new(MemoryBackend::new())).build()?;
+//!
+//! let run = privacy.cleanup(Trigger::Cli).await?;
+//! assert_eq!(run.status, RunStatus::Succeeded);
+//! let deleted: u64 = run.policies.iter().map(|policy| policy.deleted).sum();
+//! assert_eq!(deleted, 1);
+//! # Ok(()) }
+//! # main().unwrap();
+//! # }
+//! ```
+
+mod cleanup;
+mod compliance;
+mod error;
+mod policy;
+mod ports;
+mod privacy;
+mod records;
+mod report;
+mod run;
+
+#[cfg(any(test, feature = "test-util"))]
+pub mod test_util;
+
+pub use error::{BuildError, PortError, PrivacyError};
+pub use policy::RetentionPolicy;
+#[cfg(any(test, feature = "mocks"))]
+pub use ports::{MockRetentionStore, MockRunLog};
+pub use ports::{RetentionStore, RunLog};
+pub use privacy::{MAX_RUNS, Privacy, PrivacyBuilder};
+pub use records::{Records, UnknownRecords};
+pub use report::{ComplianceReport, Finding, PolicyMeasurement};
+pub use run::{Operation, PolicyOutcome, PolicyStatus, Run, RunId, RunStatus, Trigger};

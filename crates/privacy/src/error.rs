@@ -1,0 +1,102 @@
+use std::error::Error as StdError;
+
+use steadfast_lease::LeaseError;
+use thiserror::Error;
+
+use crate::{Operation, Run};
+
+/// A port could not do its work; what lies behind is the adapter's business.
+#[derive(Debug, Error)]
+#[error("{message}")]
+pub struct PortError {
+    message: &'static str,
+    transient: bool,
+    #[source]
+    source: Box<dyn StdError + Send + Sync>,
+}
+
+impl PortError {
+    /// A failure that may be over when the call is repeated.
+    pub fn transient(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            message: "temporarily unavailable",
+            transient: true,
+            source: source.into(),
+        }
+    }
+
+    /// A failure that stays until somebody repairs its cause.
+    pub fn permanent(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            message: "failed for good",
+            transient: false,
+            source: source.into(),
+        }
+    }
+
+    /// Whether it makes sense to try again.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        self.transient
+    }
+}
+
+/// Why an operation of [`Privacy`](crate::Privacy) was not done, or not as a whole.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PrivacyError {
+    /// The run ended, but a part of its work failed; the run says which, and is stored.
+    #[error("{} {} failed: {}", run.operation.name(), run.id, failures(run))]
+    Incomplete {
+        /// The run with its outcomes.
+        run: Box<Run>,
+    },
+    /// The lock of the operation could not be asked for; nothing was done.
+    #[error("cannot lock the {}", operation.name())]
+    Lock {
+        /// What was to be done.
+        operation: Operation,
+        /// Why not.
+        #[source]
+        source: LeaseError,
+    },
+    /// The log of runs failed.
+    #[error("cannot {action} in the log of runs")]
+    Log {
+        /// What was to be written or read.
+        action: &'static str,
+        /// Why it failed.
+        #[source]
+        source: PortError,
+    },
+}
+
+/// A builder was given what does not work.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{field} {problem}")]
+pub struct BuildError {
+    /// Which setting is at fault.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// An error with all that lies behind it, in one line, to be stored.
+pub(crate) fn in_full(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+fn failures(run: &Run) -> String {
+    let policies = run.policies.iter().filter_map(|outcome| {
+        let error = outcome.error.as_ref()?;
+        Some(format!("{}: {error}", outcome.records))
+    });
+    let failures: Vec<_> = run.error.clone().into_iter().chain(policies).collect();
+    failures.join("; ")
+}
