@@ -57,7 +57,8 @@ pub struct AsyncLock<K> {
 pub struct LockedKey {
     /// Where the holder called to lock the key.
     pub holder: &'static Location<'static>,
-    /// How long the holder has had it; `None` if it was granted and is yet to be polled.
+    /// How long the holder has had it; `None` if it was granted and is yet to be polled. Locking a
+    /// free key reads no clock: its time counts from when somebody first waited or looked.
     pub held_for: Option<Duration>,
     /// How many callers wait for it.
     pub waiters: usize,
@@ -250,17 +251,13 @@ impl<K: Eq + Hash + Send + Sync> AsyncLock<K> {
     pub fn inspect(&self, key: &K) -> Option<LockedKey> {
         let hash = self.shards.hash(key);
         let now = self.clock.monotonic();
-        let shard = self.shards.lock(self.shards.index(hash));
-        let owner = shard.keys.get(shard.keys.find(hash, key)?)?;
-        let first = owner
-            .queue
-            .front()
-            .and_then(|first| shard.waiters.get(first));
+        let mut shard = self.shards.lock(self.shards.index(hash));
+        let Shard { keys, waiters, .. } = &mut *shard;
+        let owner = keys.get_mut(keys.find(hash, key)?)?;
+        let first = owner.queue.front().and_then(|first| waiters.get(first));
         Some(LockedKey {
             holder: owner.location,
-            held_for: owner
-                .since
-                .map(|since| now.saturating_duration_since(since)),
+            held_for: owner.held_for(now),
             waiters: owner.queue.len(),
             longest_wait: first.map(|first| now.saturating_duration_since(first.since)),
         })

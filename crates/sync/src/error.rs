@@ -53,7 +53,7 @@ pub enum LockError {
         waited: Duration,
         /// How many others wait for the same key.
         queue_len: usize,
-        /// How long the present holder has had the key.
+        /// How long the present holder has had the key, or has had it while others waited.
         held_for: Duration,
     },
     /// As many as allowed wait for this key already.

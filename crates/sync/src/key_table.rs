@@ -7,8 +7,9 @@ use hashbrown::HashTable;
 
 use crate::slab::Slab;
 
-/// Slots of the index that an emptied table keeps for the next burst.
-const KEPT_SLOTS: usize = 256;
+/// Keys for which a table has room from the first on, and at least which an emptied one keeps
+/// room for. In a smaller index a removed key leaves a tombstone, to be cleaned up all the time.
+const KEPT_KEYS: usize = 112;
 
 /// A hash table over keys, whose entries have a stable index.
 ///
@@ -20,21 +21,20 @@ pub(crate) struct KeyTable<K, V> {
     entries: Slab<Entry<K, V>>,
 }
 
-/// What was stored for one key.
 #[derive(Debug)]
-pub(crate) struct Entry<K, V> {
+struct Entry<K, V> {
     hash: u64,
     key: Key<K>,
-    pub(crate) value: V,
+    value: V,
 }
 
 /// A key is shared only once somebody lists the keys, so that ordinary use allocates nothing.
 #[derive(Debug)]
-enum Key<K> {
+pub(crate) enum Key<K> {
     Owned(K),
     Shared(Arc<K>),
-    /// In the middle of becoming shared.
-    Moving,
+    /// On its way from one of these places to another.
+    Moved,
 }
 
 impl<K> Key<K> {
@@ -42,15 +42,15 @@ impl<K> Key<K> {
         match self {
             Key::Owned(key) => Some(key),
             Key::Shared(key) => Some(key),
-            Key::Moving => None,
+            Key::Moved => None,
         }
     }
 
     fn share(&mut self) -> Option<Arc<K>> {
-        let shared = match std::mem::replace(self, Key::Moving) {
+        let shared = match std::mem::replace(self, Key::Moved) {
             Key::Owned(key) => Arc::new(key),
             Key::Shared(key) => key,
-            Key::Moving => return None,
+            Key::Moved => return None,
         };
         *self = Key::Shared(Arc::clone(&shared));
         Some(shared)
@@ -84,22 +84,26 @@ impl<K, V> KeyTable<K, V> {
             value,
         });
         let entries = &self.entries;
-        self.index.insert_unique(hash, index, |&index| {
-            entries.get(index).map_or(0, |entry| entry.hash)
-        });
+        let hash_of = |&index: &usize| entries.get(index).map_or(0, |entry| entry.hash);
+        if self.index.capacity() == 0 {
+            self.index.reserve(KEPT_KEYS, hash_of);
+        }
+        self.index.insert_unique(hash, index, hash_of);
         index
     }
 
-    /// Removes an entry; drop it after the mutex is released.
-    pub(crate) fn remove(&mut self, index: usize) -> Option<Entry<K, V>> {
-        let entry = self.entries.remove(index)?;
-        if let Ok(occupied) = self.index.find_entry(entry.hash, |&other| other == index) {
+    /// Removes an entry; drop its key after the mutex is released.
+    pub(crate) fn remove(&mut self, index: usize) -> Option<Key<K>> {
+        let take =
+            |entry: &mut Entry<K, V>| (entry.hash, std::mem::replace(&mut entry.key, Key::Moved));
+        let (hash, key) = self.entries.remove_part(index, take)?;
+        if let Ok(occupied) = self.index.find_entry(hash, |&other| other == index) {
             occupied.remove();
         }
-        if self.index.is_empty() && self.index.capacity() > KEPT_SLOTS {
+        if self.index.is_empty() && self.index.capacity() > 4 * KEPT_KEYS {
             self.index = HashTable::new();
         }
-        Some(entry)
+        Some(key)
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&V> {

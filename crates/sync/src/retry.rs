@@ -98,10 +98,10 @@ impl Retry {
     {
         let started = self.clock.monotonic();
         let mut last = None;
+        let mut left = self.deadline;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let left = self.deadline.saturating_sub(self.elapsed(started));
             let attempt = pin!(operation(attempts));
             let error = match timeout(left, attempt).await {
                 Some(Ok(value)) => {
@@ -131,6 +131,7 @@ impl Retry {
             );
             last = Some(error);
             tokio::time::sleep(delay).await;
+            left = self.deadline.saturating_sub(self.elapsed(started));
         }
     }
 

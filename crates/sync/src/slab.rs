@@ -53,13 +53,24 @@ impl<T> Slab<T> {
         let Slot::Full(value) = std::mem::replace(slot, Slot::Free { next: self.free }) else {
             return None;
         };
-        self.free = index;
-        self.len -= 1;
-        if self.len == 0 && self.slots.len() > KEPT_SLOTS {
-            self.slots = Vec::new();
-            self.free = NIL;
-        }
+        self.freed(index);
         Some(value)
+    }
+
+    /// Removes a value but moves only a part of it out; the rest is dropped where it is.
+    pub(crate) fn remove_part<R>(
+        &mut self,
+        index: usize,
+        part: impl FnOnce(&mut T) -> R,
+    ) -> Option<R> {
+        let slot = self.slots.get_mut(index)?;
+        let Slot::Full(value) = slot else {
+            return None;
+        };
+        let part = part(value);
+        *slot = Slot::Free { next: self.free };
+        self.freed(index);
+        Some(part)
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
@@ -91,6 +102,15 @@ impl<T> Slab<T> {
             Slot::Full(value) => Some((index, value)),
             Slot::Free { .. } => None,
         })
+    }
+
+    fn freed(&mut self, index: usize) {
+        self.free = index;
+        self.len -= 1;
+        if self.len == 0 && self.slots.len() > KEPT_SLOTS {
+            self.slots = Vec::new();
+            self.free = NIL;
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tracing::{trace, warn};
 use super::{
     AsyncLock,
     guard::Held,
-    shard::{Outcome, Waiter},
+    shard::{Outcome, Shard, Since, Waiter},
 };
 use crate::{
     LockError, TryLockError,
@@ -97,7 +97,6 @@ where
     K: Eq,
 {
     let index = lock.shards.index(hash);
-    let now = lock.clock.monotonic();
     let entry = {
         let mut shard = lock.shards.lock(index);
         if shard.closed {
@@ -108,7 +107,7 @@ where
             drop(shard);
             return Err((key, TryLockError::Locked));
         }
-        shard.own(hash, key, caller, now)
+        shard.own(hash, key, caller)
     };
     trace!(name = lock.name(), %caller, "lock acquired");
     Ok(Held::new(lock, index, entry))
@@ -142,7 +141,7 @@ where
         return Err(LockError::Closed);
     }
     let Some(entry) = shard.keys.find(hash, &key) else {
-        let entry = shard.own(hash, key, caller, now);
+        let entry = shard.own(hash, key, caller);
         drop(shard);
         return Ok(Place::Owned(Held::new(lock, index, entry)));
     };
@@ -203,7 +202,7 @@ where
         }
         let removed = shard.waiters.remove(self.waiter);
         if let (Outcome::Granted, Some(owner)) = (outcome, shard.keys.get_mut(entry)) {
-            owner.since = Some(now);
+            owner.since = Since::Known(now);
         }
         drop(shard);
         drop((removed, waker));
@@ -223,17 +222,16 @@ where
         let mut error = LockError::Closed;
         if let Some(lock) = &self.lock {
             let now = lock.clock.monotonic();
-            let shard = lock.shards.lock(self.shard);
-            if let Some(waiter) = shard.waiters.get(self.waiter)
+            let mut shard = lock.shards.lock(self.shard);
+            let Shard { keys, waiters, .. } = &mut *shard;
+            if let Some(waiter) = waiters.get(self.waiter)
                 && waiter.outcome != Outcome::Closed
+                && let Some(owner) = keys.get_mut(waiter.entry)
             {
-                let owner = shard.keys.get(waiter.entry);
                 error = LockError::Timeout {
                     waited: now.saturating_duration_since(waiter.since),
-                    queue_len: owner.map_or(0, |owner| owner.queue.len().saturating_sub(1)),
-                    held_for: owner
-                        .and_then(|owner| owner.since)
-                        .map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+                    queue_len: owner.queue.len().saturating_sub(1),
+                    held_for: owner.held_for(now).unwrap_or_default(),
                 };
             }
         }

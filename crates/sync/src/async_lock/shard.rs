@@ -1,9 +1,9 @@
-use std::{panic::Location, task::Waker};
+use std::{panic::Location, task::Waker, time::Duration};
 
 use steadfast_clock::Instant;
 
 use crate::{
-    key_table::{Entry, KeyTable},
+    key_table::{Key, KeyTable},
     wait_queue::{Queue, Waiters, WakeList},
 };
 
@@ -19,9 +19,33 @@ pub(super) struct Shard<K> {
 #[derive(Debug)]
 pub(super) struct Owner {
     pub(super) location: &'static Location<'static>,
-    /// `None` until a granted waiter is polled.
-    pub(super) since: Option<Instant>,
+    pub(super) since: Since,
     pub(super) queue: Queue,
+}
+
+/// Since when an owner has its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    /// A free key was locked, which reads no clock.
+    Unmeasured,
+    /// It was granted to a waiter that has not been polled since.
+    Unclaimed,
+    Known(Instant),
+}
+
+impl Owner {
+    /// How long the owner has had the key, measured from now on if it was not before; `None` if
+    /// the key is unclaimed.
+    pub(super) fn held_for(&mut self, now: Instant) -> Option<Duration> {
+        match self.since {
+            Since::Unmeasured => {
+                self.since = Since::Known(now);
+                Some(Duration::ZERO)
+            }
+            Since::Unclaimed => None,
+            Since::Known(since) => Some(now.saturating_duration_since(since)),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -46,7 +70,7 @@ pub(super) enum Outcome {
 pub(super) struct Leftovers<K> {
     wake: Option<Waker>,
     drop: Option<Waker>,
-    entry: Option<Entry<K, Owner>>,
+    key: Option<Key<K>>,
 }
 
 impl<K> Leftovers<K> {
@@ -54,12 +78,12 @@ impl<K> Leftovers<K> {
         Self {
             wake: None,
             drop: None,
-            entry: None,
+            key: None,
         }
     }
 
     pub(super) fn dispose(self) {
-        drop(self.entry);
+        drop(self.key);
         drop(self.drop);
         if let Some(waker) = self.wake {
             waker.wake();
@@ -77,16 +101,10 @@ impl<K> Shard<K> {
     }
 
     /// Makes the caller the owner of a key that has none.
-    pub(super) fn own(
-        &mut self,
-        hash: u64,
-        key: K,
-        location: &'static Location<'static>,
-        now: Instant,
-    ) -> usize {
+    pub(super) fn own(&mut self, hash: u64, key: K, location: &'static Location<'static>) -> usize {
         let owner = Owner {
             location,
-            since: Some(now),
+            since: Since::Unmeasured,
             queue: Queue::new(),
         };
         self.keys.insert(hash, key, owner)
@@ -102,6 +120,7 @@ impl<K> Shard<K> {
     ) -> Result<usize, Waker> {
         match self.keys.get_mut(waiter.entry) {
             Some(owner) if owner.queue.len() < max_waiters => {
+                let _ = owner.held_for(waiter.since);
                 Ok(self.waiters.push_back(&mut owner.queue, waker, waiter))
             }
             _ => Err(waker),
@@ -119,11 +138,11 @@ impl<K> Shard<K> {
                 if let Some(waiter) = self.waiters.get_mut(next) {
                     waiter.outcome = Outcome::Granted;
                     owner.location = waiter.location;
-                    owner.since = None;
+                    owner.since = Since::Unclaimed;
                 }
                 leftovers.wake = self.waiters.take_waker(next);
             }
-            None => leftovers.entry = self.keys.remove(entry),
+            None => leftovers.key = self.keys.remove(entry),
         }
         leftovers
     }

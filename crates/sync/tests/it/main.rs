@@ -6,6 +6,7 @@
 )]
 
 mod async_lock;
+mod auto_traits;
 mod cancellation;
 mod circuit_breaker;
 mod config;

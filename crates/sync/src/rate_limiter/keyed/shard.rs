@@ -5,7 +5,7 @@ use super::super::{
     gcra::{foresee, spend},
 };
 use crate::{
-    key_table::{Entry, KeyTable},
+    key_table::{Key, KeyTable},
     wait_queue::{Queue, Waiters},
 };
 
@@ -138,7 +138,7 @@ impl<K> Shard<K> {
     }
 
     /// Removes idle keys among the next `looks` slots, to be dropped once the mutex is released.
-    pub(super) fn sweep(&mut self, now: u64, looks: usize) -> Vec<Entry<K, Usage>> {
+    pub(super) fn sweep(&mut self, now: u64, looks: usize) -> Vec<Key<K>> {
         let mut idle = Vec::new();
         for _ in 0..looks.min(self.keys.slots()) {
             if self.cursor >= self.keys.slots() {

@@ -1,0 +1,59 @@
+use std::sync::Arc;
+
+use steadfast_sync::{
+    AsyncLock, CircuitBreaker, Decision, InitCell, KeyedRateLimiter, Quota, RateLimiter, Retry,
+    Semaphore,
+};
+
+use crate::support::millis;
+
+fn assert_send<T: Send>(_: T) {}
+fn assert_owned<T: Send + 'static>(_: T) {}
+fn assert_shared<T: Send + Sync + 'static>(_: &T) {}
+
+fn key() -> String {
+    "key".to_owned()
+}
+
+#[test]
+fn primitives_futures_and_guards_can_cross_threads() {
+    let lock = Arc::new(AsyncLock::<String>::new());
+    assert_shared(&lock);
+    assert_send(lock.lock(key()));
+    assert_send(lock.lock_timeout(key(), millis(1)));
+    assert_send(lock.lock_many([key()]));
+    assert_send(lock.with_lock(key(), async {}));
+    assert_send(lock.try_lock(key()));
+    assert_owned(lock.lock_owned(key()));
+
+    let semaphore = Arc::new(Semaphore::new(1).unwrap());
+    assert_shared(&semaphore);
+    assert_send(semaphore.acquire(1));
+    assert_send(semaphore.acquire_timeout(1, millis(1)));
+    assert_owned(semaphore.acquire_owned(1));
+    assert_owned(semaphore.try_acquire_owned(1));
+
+    let cell = InitCell::<String, String>::new();
+    assert_shared(&cell);
+    assert_send(cell.get_or_init(|_| async { Ok(key()) }));
+    assert_send(cell.try_init(|_| async { Ok(key()) }));
+
+    let quota = Quota::per_second(1).unwrap();
+    let (direct, keyed) = (
+        RateLimiter::new(quota),
+        KeyedRateLimiter::<String>::new(quota),
+    );
+    assert_shared(&direct);
+    assert_shared(&keyed);
+    assert_send(direct.acquire(1));
+    assert_send(keyed.acquire(&key(), 1));
+
+    let breaker = CircuitBreaker::builder().build().unwrap();
+    assert_shared(&breaker);
+    assert_send(breaker.try_acquire());
+    assert_send(breaker.call(async { Ok::<_, String>(()) }, |_| true));
+
+    let retry = Retry::builder().build().unwrap();
+    assert_shared(&retry);
+    assert_send(retry.run(|_| async { Ok::<_, String>(()) }, |_| Decision::Retry));
+}
