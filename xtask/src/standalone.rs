@@ -21,8 +21,8 @@ const COMPOSITION: Layer = Layer::Floor(4);
 /// Build and run an outside consumer that depends on one crate only.
 ///
 /// The consumer is a package of its own in a temporary folder, with its own lock file. It runs the
-/// first example of the crate's documentation. Of the other workspace crates only
-/// those on lower floors may come in with it.
+/// first example of the crate's documentation, with the features that the example names. Of the
+/// other workspace crates only those on lower floors may come in with it.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// The crate: the name of its folder.

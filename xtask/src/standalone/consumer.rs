@@ -58,9 +58,7 @@ impl Consumer {
 
 fn manifest(package: &Package, example: Option<&Example>) -> Result<String> {
     let mut dependencies = Table::new();
-    let mut crate_itself = Table::new();
-    crate_itself.insert("path".into(), folder(package).as_str().into());
-    crate_itself.insert("features".into(), example_features(package)?);
+    let crate_itself = Table::from_iter([("path".into(), folder(package).as_str().into())]);
     dependencies.insert(package.name.to_string(), crate_itself.into());
     if let Some(example) = example {
         dependencies.extend(used_by_example(package, example));
@@ -84,6 +82,7 @@ fn manifest(package: &Package, example: Option<&Example>) -> Result<String> {
             ]),
         ),
         ("workspace", table(&[])),
+        ("features", features(package, example).into()),
         ("dependencies", dependencies.into()),
         (
             "profile",
@@ -96,27 +95,23 @@ fn manifest(package: &Package, example: Option<&Example>) -> Result<String> {
     toml::to_string(&manifest).context("cannot write the consumer's manifest")
 }
 
-/// The features that the example needs, stated as `standalone = ["…"]` beside the layer.
-fn example_features(package: &Package) -> Result<Value> {
-    let stated = package
-        .metadata
-        .get("steadfast")
-        .and_then(|table| table.get("standalone"));
-    let Some(stated) = stated else {
-        return Ok(Value::Array(Vec::new()));
-    };
-    let features: Option<Vec<Value>> = stated.as_array().and_then(|features| {
-        features
-            .iter()
-            .map(|feature| feature.as_str().map(Value::from))
-            .collect()
-    });
-    features.map(Value::Array).with_context(|| {
-        format!(
-            "`standalone` in [package.metadata.steadfast] of {} is not a list of features",
-            package.manifest_path
+/// The features that the example names, as features of the consumer, so that the example sees
+/// them as set, and each with the crate's feature of that name behind it.
+fn features(package: &Package, example: Option<&Example>) -> Table {
+    let named = example.map(Example::features).unwrap_or_default();
+    let list = |items: Vec<String>| Value::Array(items.into_iter().map(Value::from).collect());
+    let own = |name: &str| {
+        (
+            name.to_owned(),
+            list(vec![format!("{}/{name}", package.name)]),
         )
-    })
+    };
+    let mut features: Table = named.iter().map(|name| own(name)).collect();
+    features.insert(
+        "default".into(),
+        list(named.into_iter().map(str::to_owned).collect()),
+    );
+    features
 }
 
 /// The packages that the example itself uses, as the crate states them for its own tests.
@@ -156,9 +151,8 @@ mod tests {
     use super::*;
     use crate::fixture::Fixture;
 
-    fn manifest_of(layer: &str, dependencies: &str, program: &str) -> Result<Table> {
-        let fixture = Fixture::new();
-        fixture.add_crate("a", layer, dependencies);
+    fn manifest_of(dependencies: &str, program: &str) -> Result<Table> {
+        let fixture = Fixture::with_crates(&[("a", "1", dependencies)]);
         let example = Example {
             place: "src/lib.rs",
             program: program.into(),
@@ -172,7 +166,7 @@ mod tests {
         let dependencies = "[features]\ntokio = [\"dep:tokio\"]\n[dependencies]\nserde = \"1\"\n\
              tokio = { version = \"1.5\", optional = true, default-features = false, features = [\"sync\"] }\n\
              [dev-dependencies]\ntokio = { version = \"1.5\", features = [\"rt\"] }";
-        let manifest = manifest_of("layer = 1", dependencies, "tokio::spawn(f)").unwrap();
+        let manifest = manifest_of(dependencies, "tokio::spawn(f)").unwrap();
         let dependencies = manifest["dependencies"].as_table().unwrap();
         assert_eq!(
             dependencies.keys().collect::<Vec<_>>(),
@@ -184,19 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn stated_features_are_switched_on() {
-        let layer = "layer = 1\nstandalone = [\"sqlite\"]";
-        let manifest = manifest_of(layer, "", "").unwrap();
-        let features = &manifest["dependencies"]["steadfast-a"]["features"];
-        assert_eq!(features.as_array().unwrap(), &[Value::from("sqlite")]);
-    }
-
-    #[test]
-    fn stated_features_that_are_no_list_are_an_error() {
-        let error = manifest_of("layer = 1\nstandalone = \"sqlite\"", "", "").unwrap_err();
-        assert!(
-            error.to_string().contains("is not a list of features"),
-            "{error}"
+    fn features_that_the_example_names_are_switched_on() {
+        let program = "#[cfg(feature = \"sqlite\")] f();";
+        let manifest = manifest_of("[features]\nsqlite = []", program).unwrap();
+        let features = &manifest["features"];
+        assert_eq!(
+            features["default"].as_array().unwrap(),
+            &[Value::from("sqlite")]
         );
+        let behind = features["sqlite"].as_array().unwrap();
+        assert_eq!(behind, &[Value::from("steadfast-a/sqlite")]);
     }
 }

@@ -1,9 +1,10 @@
 //! The first runnable example in a crate's documentation.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context, Result};
 use cargo_metadata::Package;
+use proc_macro2::{TokenStream, TokenTree};
 
 use crate::workspace::folder;
 
@@ -38,6 +39,12 @@ impl Example {
             place,
             program: program(&code),
         }))
+    }
+
+    /// The features that the program names, as in `#[cfg(feature = "sqlite")]`.
+    pub(super) fn features(&self) -> BTreeSet<&str> {
+        let named = self.program.split("feature = \"").skip(1);
+        named.filter_map(|rest| rest.split('"').next()).collect()
     }
 
     /// Whether the program uses the crate of this package name.
@@ -93,9 +100,14 @@ fn shown_or_hidden(line: &str) -> String {
     }
 }
 
-/// Wraps the code in a `main` function where it has none.
+/// Wraps the code in a `main` function where it has none outside all braces.
 fn program(code: &str) -> String {
-    if code.contains("fn main()") {
+    let tokens: Vec<_> = code.parse::<TokenStream>().into_iter().flatten().collect();
+    let is_ident = |token: &TokenTree, name| matches!(token, TokenTree::Ident(i) if *i == name);
+    if tokens
+        .windows(2)
+        .any(|pair| is_ident(&pair[0], "fn") && is_ident(&pair[1], "main"))
+    {
         return code.to_owned();
     }
     let is_attribute = |line: &&str| line.trim_start().starts_with("#![");
@@ -164,6 +176,21 @@ mod tests {
     fn code_with_main_is_left_alone() {
         let code = "#[tokio::main]\nasync fn main() {}\n";
         assert_eq!(program(code), code);
+        let inner = "{\nasync fn main() {}\nmain();\n}\n";
+        assert_eq!(program(inner), format!("fn main() {{\n{inner}}}\n"));
+    }
+
+    #[test]
+    fn features_are_those_that_the_program_names() {
+        let program = "#[cfg(all(feature = \"b\", feature = \"a\"))] f();".into();
+        let example = Example {
+            place: "README.md",
+            program,
+        };
+        assert_eq!(
+            example.features().into_iter().collect::<Vec<_>>(),
+            ["a", "b"]
+        );
     }
 
     #[test]
