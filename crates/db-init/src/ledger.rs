@@ -11,11 +11,11 @@ pub(crate) struct LedgerRow {
 
 /// The migrations of `set` that `ledger` does not have, in order, after a check that the two do
 /// not contradict each other.
-pub(crate) fn plan<'a>(
+pub(crate) fn plan(
     ledger: Vec<LedgerRow>,
-    set: &'a MigrationSet,
+    set: &MigrationSet,
     dialect: Dialect,
-) -> Result<Vec<&'a Migration>, MigrationError> {
+) -> Result<Vec<&Migration>, MigrationError> {
     let mut applied: BTreeMap<MigrationId, String> = ledger
         .into_iter()
         .map(|row| (row.id, row.checksum))

@@ -193,12 +193,14 @@ mod tests {
 
     #[test]
     fn versions_that_do_not_count_from_one_are_refused() {
-        for (bad, found, wanted) in [
-            (&[(2, "a", "a")] as &'static [(u32, &str, &str)], 2, 1),
+        type Case = (&'static [(u32, &'static str, &'static str)], u32, u32);
+        let cases: [Case; 4] = [
+            (&[(2, "a", "a")], 2, 1),
             (&[(0, "a", "a")], 0, 1),
             (&[(1, "a", "a"), (1, "b", "b")], 1, 2),
             (&[(1, "a", "a"), (3, "b", "b")], 3, 2),
-        ] {
+        ];
+        for (bad, found, wanted) in cases {
             assert!(matches!(
                 refusal(bad),
                 MigrationSetError::VersionOrder { crate_name: "jobs", version, expected }

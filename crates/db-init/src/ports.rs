@@ -5,7 +5,7 @@ use crate::{BackendError, MigrationError, MigrationId, MigrationSet, PoolStats};
 /// A kind of database that [`Database`](crate::Database) can initialise.
 ///
 /// The adapters are `SqliteBackend` and `PostgresBackend`; `MemoryBackend` (feature `test-util`)
-/// is a fake. An implementation must pass [`conformance`](crate::conformance) (feature
+/// is a fake. An implementation must pass `conformance` (feature
 /// `test-util`).
 ///
 /// # Contract

@@ -1,0 +1,197 @@
+use std::{path::Path, time::Duration};
+
+use async_trait::async_trait;
+use sqlx::{Sqlite, pool::PoolConnection};
+use steadfast_db_init::{
+    Backend, Class, Database, InitError, SqliteBackend, SqliteFileError, SqliteOptions,
+    SqlitePools, conformance,
+};
+use tempfile::TempDir;
+
+use crate::{chain, notes};
+
+fn backend(path: &Path) -> SqliteBackend {
+    SqliteBackend::new(path, SqliteOptions::default()).unwrap()
+}
+
+/// A place for files that lasts as long as the value.
+struct Files(TempDir, std::sync::atomic::AtomicU32);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap(), 0.into())
+    }
+}
+
+#[async_trait]
+impl conformance::Fixture for Files {
+    type Backend = SqliteBackend;
+    type Connection = PoolConnection<Sqlite>;
+
+    async fn fresh(&self) -> SqliteBackend {
+        let number = self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        backend(&self.0.path().join(format!("{number}.db")))
+    }
+
+    async fn checkout(&self, pools: &SqlitePools) -> PoolConnection<Sqlite> {
+        pools.reader.acquire().await.unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_backend_conforms() {
+    conformance::all(&Files::new()).await;
+}
+
+#[tokio::test]
+async fn pools_are_set_up_as_documented() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory.path().join("app.db"));
+    let pools = backend.connect().await.unwrap();
+    for (pool, query_only) in [(&pools.writer, 0), (&pools.reader, 1)] {
+        let pragma = async |name: &'static str| -> i64 {
+            sqlx::query_scalar(name).fetch_one(pool).await.unwrap()
+        };
+        assert_eq!(pragma("PRAGMA query_only").await, query_only);
+        assert_eq!(pragma("PRAGMA foreign_keys").await, 1);
+        assert_eq!(pragma("PRAGMA busy_timeout").await, 5000);
+        assert_eq!(pragma("PRAGMA synchronous").await, 2);
+        let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+        assert_eq!(journal, "wal");
+    }
+    assert_eq!(backend.stats(&pools).max, 5);
+    let write = sqlx::query("CREATE TABLE x (y)")
+        .execute(&pools.reader)
+        .await;
+    assert!(write.is_err(), "a reader wrote");
+    backend.close(&pools).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_queue_and_none_fails_busy() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::builder(backend(&directory.path().join("app.db")));
+    let database = database.migrations(notes()).build().unwrap();
+    let pools = database.initialize().await.unwrap();
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let pools = pools.clone();
+        writers.spawn(async move {
+            let mut transaction = pools.begin_write().await.unwrap();
+            let next: i64 = sqlx::query_scalar("SELECT max(id) + 1 FROM note")
+                .fetch_one(&mut *transaction)
+                .await
+                .unwrap();
+            sqlx::query("INSERT INTO note VALUES (?, 'x')")
+                .bind(next)
+                .execute(&mut *transaction)
+                .await
+                .unwrap();
+            transaction.commit().await.unwrap();
+        });
+    }
+    writers.join_all().await;
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM note")
+        .fetch_one(&pools.reader)
+        .await
+        .unwrap();
+    assert_eq!(count, 51);
+    let report = database.close(Duration::from_secs(10)).await;
+    assert!(report.complete, "{report:?}");
+    assert!(
+        !directory.path().join("app.db-wal").exists(),
+        "the log is in the file"
+    );
+}
+
+#[tokio::test]
+async fn data_is_there_after_close_and_initialise() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::builder(backend(&directory.path().join("app.db")));
+    let database = database.migrations(notes()).build().unwrap();
+    for generation in 1..=3 {
+        let pools = database.initialize().await.unwrap();
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM note")
+            .fetch_one(&pools.reader)
+            .await
+            .unwrap();
+        assert_eq!(count, 1, "the migrations ran once");
+        assert_eq!(database.status().generation(), generation);
+        drop(pools);
+        assert!(database.close(Duration::from_secs(10)).await.complete);
+    }
+}
+
+#[tokio::test]
+async fn pending_does_not_create_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
+    assert_eq!(backend(&path).pending(&notes()).await.unwrap().len(), 2);
+    assert!(!path.exists());
+}
+
+/// Initialising on `path` must fail permanently; returns what the chain says.
+async fn refusal(path: &Path) -> String {
+    let database = Database::builder(backend(path)).build().unwrap();
+    let error = database.initialize().await.unwrap_err();
+    let InitError::Permanent { source } = &*error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(source.class(), Class::Permanent);
+    let text = chain(&*error);
+    assert!(text.contains(&path.display().to_string()), "{text}");
+    let cause = std::error::Error::source(source).unwrap();
+    assert!(cause.downcast_ref::<SqliteFileError>().is_some(), "{text}");
+    text
+}
+
+#[tokio::test]
+async fn file_that_cannot_be_a_database_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+
+    std::fs::create_dir(path("directory.db")).unwrap();
+    let text = refusal(&path("directory.db")).await;
+    assert!(
+        text.ends_with("is a directory, not a database file"),
+        "{text}"
+    );
+
+    let text = refusal(&path("missing/app.db")).await;
+    assert!(text.contains("missing` is not a directory"), "{text}");
+
+    std::fs::write(path("text.db"), "not a database at all\n".repeat(100)).unwrap();
+    let text = refusal(&path("text.db")).await;
+    assert!(text.contains("is not a SQLite database"), "{text}");
+}
+
+#[tokio::test]
+async fn corrupt_database_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
+    let database = Database::builder(backend(&path))
+        .migrations(notes())
+        .build();
+    let database = database.unwrap();
+    database.initialize().await.unwrap();
+    assert!(database.close(Duration::from_secs(10)).await.complete);
+    // The header stays, the schema behind it does not.
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100..2000].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let text = refusal(&path).await;
+    assert!(text.contains("is corrupt; restore a backup"), "{text}");
+}
+
+#[tokio::test]
+async fn read_only_directory_is_refused_by_name() {
+    // Nobody, not even root, may create files there.
+    let text = refusal(Path::new("/proc/self/app.db")).await;
+    assert!(
+        text.contains("the directory `/proc/self` is not writable"),
+        "{text}"
+    );
+}
