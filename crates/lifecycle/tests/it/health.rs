@@ -137,3 +137,18 @@ async fn hanging_probes_do_not_pile_up() {
     sleep(60 * SEC).await;
     assert!(service.probes() <= 7, "{} probes", service.probes());
 }
+
+#[tokio::test(start_paused = true)]
+async fn answer_of_a_probe_that_was_under_way_does_not_undo_a_failure() {
+    let app = web_app();
+    app.service("cache").set_probe(Step::After(SEC / 2));
+    app.lifecycle.start().await.unwrap();
+    sleep(SEC / 10).await;
+    app.service("cache").report_failure("evicted");
+    sleep(SEC).await;
+    assert_eq!(app.service("cache").probes(), 1);
+    let snapshot = app.lifecycle.snapshot();
+    let cache = snapshot.service("cache").unwrap();
+    assert_eq!(cache.state, ServiceState::Failed);
+    assert_eq!(cache.detail.as_deref(), Some("evicted"));
+}

@@ -204,6 +204,21 @@ async fn next_start_is_no_longer_draining() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_reports_of_one_service_leave_room_for_those_of_others() {
+    let app = web_app();
+    let error = run(&app, async |_| {
+        app.until(|now| now.is_ready()).await;
+        for _ in 0..100 {
+            app.service("cache").report_failure("evicted");
+        }
+        app.service("database").report_failure("disk is gone");
+    })
+    .await
+    .unwrap_err();
+    assert!(error.to_string().contains("`database` failed"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn report_of_an_earlier_run_does_not_touch_the_next() {
     let service = Arc::new(KeepsReporter::default());
     let app = Lifecycle::builder()
