@@ -34,7 +34,8 @@ pub trait LockBackend: Send + Sync + 'static {
     ) -> Result<Option<Grant>, BackendError>;
 
     /// Extends the lease to `ttl` from now and keeps its fence; `None` if it is no longer held by
-    /// this grant: released, expired or taken by another, even if it is free by now.
+    /// this grant, known by its key and fence: released, expired or taken by another, even if it
+    /// is free by now.
     ///
     /// # Cancel safety
     ///
@@ -45,7 +46,8 @@ pub trait LockBackend: Send + Sync + 'static {
     /// If the backend cannot tell or be reached; the lease may have been extended none the less.
     async fn renew(&self, grant: &Grant, ttl: Duration) -> Result<Option<Grant>, BackendError>;
 
-    /// Gives the lease back; no effect if it is no longer held by this grant.
+    /// Gives the lease back; no effect if it is no longer held by this grant, known by its key and
+    /// fence.
     ///
     /// # Cancel safety
     ///

@@ -14,7 +14,7 @@ use crate::{
 pub(crate) async fn renew_until_lost(
     backend: Arc<dyn LockBackend>,
     limits: Limits,
-    mut grant: Grant,
+    grant: Grant,
     holding: Arc<Holding>,
 ) {
     // Gives the lease up even if the backend panics.
@@ -37,7 +37,6 @@ pub(crate) async fn renew_until_lost(
         let trouble = match timeout(limit, backend.renew(&grant, limits.ttl)).await {
             Ok(Ok(Some(renewed))) => {
                 holding.extend(&renewed);
-                grant = renewed;
                 pause = limits.renew_every;
                 continue;
             }

@@ -100,6 +100,21 @@ async fn transient_trouble_is_waited_out_and_named_when_the_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn attempt_without_an_answer_is_given_up_for_another_after_the_ttl() {
+    let clock = clock();
+    let backend = faulty(&clock, |call| match call {
+        0 => Fault::Hangs,
+        _ => Fault::None,
+    });
+    let begun = clock.monotonic();
+    let waited = lock(&backend, &clock, "a")
+        .run(async |_| clock.monotonic() - begun)
+        .await
+        .unwrap();
+    assert!((TTL..=TTL + 3 * SEC).contains(&waited), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn renewal_survives_trouble_that_passes_in_time() {
     for fault in [
         Fault::Refused,
