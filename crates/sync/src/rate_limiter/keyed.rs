@@ -26,14 +26,24 @@ mod shard;
 
 pub use self::builder::KeyedRateLimiterBuilder;
 
+/// How long each call leaves idle keys alone, so that a key in steady use is not forgotten and
+/// tracked anew all the time: one second, in nanoseconds.
+const KEEP_IDLE: u64 = 1_000_000_000;
+
+/// How many keys a call looks at, to find those that are idle.
+const LOOKS: usize = 2;
+
+/// How many keys at a time [`KeyedRateLimiter::sweep`] looks at.
+const SWEEP_LOOKS: usize = 256;
+
 /// Lets through no more than a [`Quota`] allows for each key.
 ///
 /// # Guarantees
 ///
 /// - Each key behaves as a [`RateLimiter`](crate::RateLimiter) of its own.
 /// - A key is forgotten only when its state equals that of a key never seen: everything spent is
-///   earned back and nobody waits. Each call looks at two keys for that, so idle keys go while
-///   others are in use; [`sweep`](Self::sweep) looks at all.
+///   earned back and nobody waits. Each call looks at two keys and forgets those that have been
+///   idle for a second; [`sweep`](Self::sweep) looks at all and forgets every idle one.
 /// - At most [`max_keys`](KeyedRateLimiterBuilder::max_keys) keys are tracked; a further one is
 ///   refused, not let through.
 ///
@@ -102,14 +112,13 @@ impl<K> KeyedRateLimiter<K> {
     /// Forgets all idle keys and says how many there were. It locks a shard for a short while at
     /// a time, so others are not held up.
     pub fn sweep(&self) -> usize {
-        const LOOKS: usize = 256;
         let now = self.now();
         let mut swept = 0;
         for index in 0..self.shards.len() {
             let slots = self.shards.lock(index).keys.slots();
-            for _ in 0..slots.div_ceil(LOOKS) {
+            for _ in 0..slots.div_ceil(SWEEP_LOOKS) {
                 let mut shard = self.shards.lock(index);
-                let idle = shard.sweep(now, LOOKS);
+                let idle = shard.sweep(now, SWEEP_LOOKS);
                 self.forget(idle.len());
                 drop(shard);
                 swept += idle.len();
@@ -266,7 +275,7 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
         let mut new_key = None;
         loop {
             let mut shard = self.shards.lock(index);
-            let idle = shard.sweep(now, 2);
+            let idle = shard.sweep(now.saturating_sub(KEEP_IDLE), LOOKS);
             self.forget(idle.len());
             let outcome = match shard.spend(&self.quota, hash, key, now, units) {
                 Found::Spent => Some(Ok(None)),

@@ -137,15 +137,16 @@ impl<K> Shard<K> {
         (wake, removed.and_then(|(_, waker)| waker))
     }
 
-    /// Removes idle keys among the next `looks` slots, to be dropped once the mutex is released.
-    pub(super) fn sweep(&mut self, now: u64, looks: usize) -> Vec<Key<K>> {
+    /// Forgets keys among the next `looks` slots that have been idle since `since`; they are to be
+    /// dropped once the mutex is released.
+    pub(super) fn sweep(&mut self, since: u64, looks: usize) -> Vec<Key<K>> {
         let mut idle = Vec::new();
         for _ in 0..looks.min(self.keys.slots()) {
             if self.cursor >= self.keys.slots() {
                 self.cursor = 0;
             }
             let usage = self.keys.get(self.cursor);
-            if usage.is_some_and(|usage| usage.arrival <= now && usage.queue.is_empty()) {
+            if usage.is_some_and(|usage| usage.arrival <= since && usage.queue.is_empty()) {
                 idle.extend(self.keys.remove(self.cursor));
             }
             self.cursor += 1;
