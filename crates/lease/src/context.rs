@@ -53,7 +53,8 @@ impl LeaseContext {
         self.holding.check()
     }
 
-    /// How long the lease holds if it is not renewed any more, less the margin.
+    /// How long the lease holds if it is not renewed any more, less the margin; zero once it is
+    /// lost.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.holding.remaining()
@@ -107,19 +108,18 @@ impl Holding {
     }
 
     pub(crate) fn remaining(&self) -> Duration {
-        let valid_until = self.with(|state| state.valid_until);
-        valid_until
-            .saturating_duration_since(self.clock.monotonic())
-            .saturating_sub(self.margin)
+        let now = self.clock.monotonic();
+        self.with(|state| match state.lost {
+            None => state
+                .valid_until
+                .saturating_duration_since(now)
+                .saturating_sub(self.margin),
+            Some(_) => Duration::ZERO,
+        })
     }
 
-    /// Takes a renewal; too late if the lease was given up before.
-    pub(crate) fn extend(&self, grant: &Grant) {
-        self.with(|state| {
-            if state.lost.is_none() {
-                state.valid_until = grant.valid_until;
-            }
-        });
+    pub(crate) fn extend(&self, renewed: &Grant) {
+        self.with(|state| state.valid_until = renewed.valid_until);
     }
 
     /// Gives the lease up; the first reason counts.

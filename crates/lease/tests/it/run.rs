@@ -230,6 +230,7 @@ async fn context_outlives_its_lease_only_as_a_refusal() {
         .await
         .unwrap();
     assert_eq!(cx.check().unwrap_err().reason, LossReason::Finished);
+    assert_eq!(cx.remaining(), Duration::ZERO);
     assert!(cx.cancellation().is_cancelled());
 }
 
