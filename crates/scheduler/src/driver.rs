@@ -100,13 +100,14 @@ impl Driver {
                 self.retry_at = None;
                 self.attend_to_store().await;
             }
-            let wake_at = self.wake_at();
+            let pause = self.until(self.wake_at());
+            self.shared.alarm.set(self.next_due);
             tokio::select! {
                 biased;
                 _ = self.stop.changed() => break,
                 Some(ended) = self.tasks.join_next_with_id() => self.settle(ended),
                 () = self.shared.alarm.rung() => self.next_due = Timestamp::MIN,
-                () = tokio::time::sleep_until(wake_at) => {}
+                () = tokio::time::sleep(pause) => {}
             }
             while let Some(ended) = self.tasks.try_join_next_with_id() {
                 self.settle(ended);
@@ -247,15 +248,15 @@ impl Driver {
         let mut report = ShutdownReport::default();
         self.live.values().for_each(|live| live.stop());
         while !self.tasks.is_empty() {
-            let renew_at = self.next_renewal;
+            let (rest, until_renewal) = (self.until(deadline), self.until(self.next_renewal));
             tokio::select! {
                 biased;
                 Some(ended) = self.tasks.join_next_with_id() => {
                     self.settle(ended);
                     report.finished += 1;
                 }
-                () = tokio::time::sleep_until(deadline) => break,
-                () = tokio::time::sleep_until(renew_at) => {
+                () = tokio::time::sleep(rest) => break,
+                () = tokio::time::sleep(until_renewal) => {
                     if let Err(error) = self.renew().await {
                         self.log(&error, Duration::ZERO);
                         self.next_renewal = self.shared.clock.monotonic() + self.backoff.fail();
@@ -264,9 +265,9 @@ impl Driver {
             }
         }
         self.tasks.abort_all();
-        let last_word = self.shared.clock.monotonic().max(deadline) + LAST_WORDS;
+        let last_word = self.shared.clock.monotonic() + LAST_WORDS;
         while let Ok(Some(ended)) =
-            tokio::time::timeout_at(last_word, self.tasks.join_next_with_id()).await
+            tokio::time::timeout(self.until(last_word), self.tasks.join_next_with_id()).await
         {
             self.settle(ended);
             report.aborted += 1;
@@ -274,11 +275,10 @@ impl Driver {
         while let Err(error) = self.report().await {
             let wait = self.backoff.fail();
             self.log(&error, wait);
-            let retry_at = self.shared.clock.monotonic() + wait;
-            if retry_at > last_word {
+            if wait > self.until(last_word) {
                 break;
             }
-            tokio::time::sleep_until(retry_at).await;
+            tokio::time::sleep(wait).await;
         }
         report.abandoned = self.tasks.len() + self.unreported.len();
         for live in self.live.values() {
@@ -305,9 +305,13 @@ impl Driver {
             .unwrap_or(Timestamp::MAX)
     }
 
-    /// When to look again if nothing happens before, and lets earlier changes ring.
-    fn wake_at(&mut self) -> Instant {
-        self.shared.alarm.set(self.next_due);
+    /// How long it is until then, by a clock that tests may move past tokio's.
+    fn until(&self, instant: Instant) -> Duration {
+        instant.saturating_duration_since(self.shared.clock.monotonic())
+    }
+
+    /// When to look again if nothing happens before.
+    fn wake_at(&self) -> Instant {
         if let Some(retry_at) = self.retry_at {
             return retry_at;
         }

@@ -1,7 +1,11 @@
 //! Per-key cron jobs in one driver: a million schedules, right in every time zone, one claim an occurrence.
 
+#[cfg(feature = "sqlite")]
+mod adapters;
 mod backoff;
 mod builder;
+#[cfg(feature = "test-util")]
+pub mod conformance;
 mod dialect;
 mod driver;
 mod dst;
@@ -14,10 +18,14 @@ mod live;
 mod memory;
 mod policy;
 mod ports;
+#[cfg(feature = "test-util")]
+mod recorder;
 mod scheduler;
 mod shared;
 mod spec;
 
+#[cfg(feature = "sqlite")]
+pub use adapters::{MIGRATIONS, SqliteJobStore};
 pub use builder::SchedulerBuilder;
 pub use dialect::{Dialect, UnknownDialect};
 pub use driver::ShutdownReport;
@@ -34,5 +42,7 @@ pub use ports::{
 };
 #[cfg(any(test, feature = "mocks"))]
 pub use ports::{MockJobHandler, MockJobStore};
+#[cfg(feature = "test-util")]
+pub use recorder::{Behaviour, Recorder};
 pub use scheduler::Scheduler;
 pub use spec::{Field, Spec, SpecError, Upcoming};

@@ -48,6 +48,17 @@ impl Scheduler {
         }
     }
 
+    /// Whether the driver is at work: started, not shutting down, and not dead of a panic.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing.
+    pub async fn is_running(&self) -> bool {
+        let driver = self.driver.lock().await;
+        let stop = driver.as_ref().map(|running| &running.stop);
+        stop.is_some_and(|stop| stop.borrow().is_none() && !stop.is_closed())
+    }
+
     /// Starts to claim and to run what is due. Does nothing if it is started; during a shutdown
     /// it waits for that to end and starts anew.
     ///
@@ -165,15 +176,17 @@ impl Scheduler {
         key: &JobKey,
         within: Duration,
     ) -> Result<bool, SchedulerError> {
-        let deadline = self.shared.clock.monotonic() + within;
         let removed = self.remove(key).await?;
-        for live in self.shared.live.of(key) {
-            let ended = tokio::time::timeout_at(deadline, live.ended.cancelled()).await;
-            ended.map_err(|_| SchedulerError::StillRunning {
-                key: key.clone(),
-                within,
-            })?;
-        }
+        let all_ended = async {
+            for live in self.shared.live.of(key) {
+                live.ended.cancelled().await;
+            }
+        };
+        let ended = tokio::time::timeout(within, all_ended).await;
+        ended.map_err(|_| SchedulerError::StillRunning {
+            key: key.clone(),
+            within,
+        })?;
         Ok(removed)
     }
 

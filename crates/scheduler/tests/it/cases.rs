@@ -117,7 +117,10 @@ fn fires_of_the_table_equal_those_of_the_minute_by_minute_oracle() {
             .take_while(|fire| *fire <= end)
             .collect();
         let expected = Oracle::new(text).fires(start, window, &tz);
-        let differs = fires.iter().zip(&expected).position(|(fire, wanted)| fire != wanted);
+        let differs = fires
+            .iter()
+            .zip(&expected)
+            .position(|(fire, wanted)| fire != wanted);
         let at = differs.unwrap_or(fires.len().min(expected.len()));
         assert!(
             fires == expected,

@@ -22,7 +22,13 @@ fn instant(text: &str) -> Timestamp {
 #[test]
 fn row_12_sunday_is_sunday_in_every_spelling() {
     let thursday = instant("2026-01-01T00:00:00Z");
-    for text in ["0 9 * * 0", "0 9 * * 7", "0 9 * * SUN", "0 9 * * sunday", "0 9 * * 0,7"] {
+    for text in [
+        "0 9 * * 0",
+        "0 9 * * 7",
+        "0 9 * * SUN",
+        "0 9 * * sunday",
+        "0 9 * * 0,7",
+    ] {
         let next = posix(text).next_after(thursday, &TimeZone::UTC);
         assert_eq!(next, Some(instant("2026-01-04T09:00:00Z")), "{text}");
     }
@@ -36,7 +42,9 @@ fn row_12_sunday_is_sunday_in_every_spelling() {
 fn one_to_five_is_monday_to_friday_in_posix_and_sunday_to_thursday_in_quartz() {
     assert_eq!(posix("0 9 * * 1-5").describe(), "every weekday at 09:00");
     assert_eq!(
-        Spec::parse("0 0 9 ? * 1-5", Dialect::Quartz6).unwrap().describe(),
+        Spec::parse("0 0 9 ? * 1-5", Dialect::Quartz6)
+            .unwrap()
+            .describe(),
         "every Sunday, Monday, Tuesday, Wednesday and Thursday at 09:00"
     );
 }
@@ -104,9 +112,15 @@ fn wrong_number_of_fields_says_which_there_are() {
         error.to_string(),
         "4 fields found: a posix5 expression has 5 (minute, hour, day of month, month, day of week)"
     );
-    assert!(matches!(refused("", Dialect::Posix5), SpecError::FieldCount { found: 0, .. }));
+    assert!(matches!(
+        refused("", Dialect::Posix5),
+        SpecError::FieldCount { found: 0, .. }
+    ));
     for text in ["0 9 * * *", "0 0 9 * * ? 2030"] {
-        assert!(matches!(refused(text, Dialect::Quartz6), SpecError::FieldCount { .. }));
+        assert!(matches!(
+            refused(text, Dialect::Quartz6),
+            SpecError::FieldCount { .. }
+        ));
     }
 }
 
@@ -114,15 +128,29 @@ fn wrong_number_of_fields_says_which_there_are() {
 fn what_never_fires_is_refused_and_leap_days_are_not() {
     for text in ["0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 31 2 */2"] {
         let error = refused(text, Dialect::Posix5);
-        assert!(matches!(error, SpecError::NeverFires { .. }), "{text:?} gave {error:?}");
-        assert_eq!((error.field(), error.span()), (Some(Field::DayOfMonth), Some(4..6)));
+        assert!(
+            matches!(error, SpecError::NeverFires { .. }),
+            "{text:?} gave {error:?}"
+        );
+        assert_eq!(
+            (error.field(), error.span()),
+            (Some(Field::DayOfMonth), Some(4..6))
+        );
     }
     let leap = posix("0 0 29 2 *");
     let next = leap.next_after(instant("2096-02-29T00:00:00Z"), &TimeZone::UTC);
-    assert_eq!(next, Some(instant("2104-02-29T00:00:00Z")), "2100 is no leap year");
+    assert_eq!(
+        next,
+        Some(instant("2104-02-29T00:00:00Z")),
+        "2100 is no leap year"
+    );
     let sunday = Spec::parse("0 0 0 29 2 SUN", Dialect::Quartz6).unwrap();
     let next = sunday.next_after(instant("2088-03-01T00:00:00Z"), &TimeZone::UTC);
-    assert_eq!(next, Some(instant("2128-02-29T00:00:00Z")), "40 years later");
+    assert_eq!(
+        next,
+        Some(instant("2128-02-29T00:00:00Z")),
+        "40 years later"
+    );
 }
 
 #[test]
@@ -130,7 +158,10 @@ fn long_input_is_refused_unread() {
     let text = "1,".repeat(1_000_000);
     assert_eq!(
         refused(&text, Dialect::Posix5),
-        SpecError::TooLong { length: 2_000_000, max: Spec::MAX_LENGTH }
+        SpecError::TooLong {
+            length: 2_000_000,
+            max: Spec::MAX_LENGTH
+        }
     );
 }
 
@@ -154,7 +185,10 @@ fn words_mean_their_fields_in_either_dialect() {
     }
     for text in ["@reboot", "@daily 5", "@"] {
         let error = refused(text, Dialect::Posix5);
-        assert!(matches!(error, SpecError::Word { .. }), "{text:?} gave {error:?}");
+        assert!(
+            matches!(error, SpecError::Word { .. }),
+            "{text:?} gave {error:?}"
+        );
     }
 }
 
@@ -170,14 +204,31 @@ fn every_fires_at_multiples_since_the_epoch_in_any_zone() {
         let next = every.next_after(instant("1969-12-31T23:59:59.5Z"), tz);
         assert_eq!(next, Some(instant("1970-01-01T00:00:00Z")));
     }
-    assert_eq!(posix("@every 1h30m").shortest_interval(), Duration::from_secs(5_400));
-    assert_eq!(posix("@every 1d2h3m4s").shortest_interval(), Duration::from_secs(93_784));
+    assert_eq!(
+        posix("@every 1h30m").shortest_interval(),
+        Duration::from_secs(5_400)
+    );
+    assert_eq!(
+        posix("@every 1d2h3m4s").shortest_interval(),
+        Duration::from_secs(93_784)
+    );
     for text in [
-        "@every", "@every 0s", "@every 1.5s", "@every 90", "@every 30m1h", "@every s",
-        "@every 1h 30m", "@every 367d", "@every 99999999999999999999s", "@every -5s",
+        "@every",
+        "@every 0s",
+        "@every 1.5s",
+        "@every 90",
+        "@every 30m1h",
+        "@every s",
+        "@every 1h 30m",
+        "@every 367d",
+        "@every 99999999999999999999s",
+        "@every -5s",
     ] {
         let error = refused(text, Dialect::Posix5);
-        assert!(matches!(error, SpecError::Every { .. }), "{text:?} gave {error:?}");
+        assert!(
+            matches!(error, SpecError::Every { .. }),
+            "{text:?} gave {error:?}"
+        );
     }
 }
 
@@ -189,8 +240,14 @@ fn equal_texts_are_equal_specs_and_round_trip() {
     assert_eq!(spec, Spec::parse(spec.as_str(), spec.dialect()).unwrap());
     assert_ne!(spec, posix("0 9 * JAN 1-5"));
     let quartz = Spec::parse("@daily", Dialect::Quartz6).unwrap();
-    assert_eq!(HashSet::from([posix("@daily"), quartz, posix("@DAILY")]).len(), 2);
-    assert_eq!(Dialect::from_str(Dialect::Quartz6.as_str()), Ok(Dialect::Quartz6));
+    assert_eq!(
+        HashSet::from([posix("@daily"), quartz, posix("@DAILY")]).len(),
+        2
+    );
+    assert_eq!(
+        Dialect::from_str(Dialect::Quartz6.as_str()),
+        Ok(Dialect::Quartz6)
+    );
 }
 
 #[test]
@@ -214,10 +271,18 @@ fn shortest_interval_is_exact_on_the_wall_clock() {
         ("0 9 29 2 *", 1461 * 24 * HOUR),
         ("0 9 1 1 *", 365 * 24 * HOUR),
     ] {
-        assert_eq!(posix(text).shortest_interval(), Duration::from_secs(seconds), "{text}");
+        assert_eq!(
+            posix(text).shortest_interval(),
+            Duration::from_secs(seconds),
+            "{text}"
+        );
     }
     let quartz = Spec::parse("*/7 * * * * *", Dialect::Quartz6).unwrap();
-    assert_eq!(quartz.shortest_interval(), Duration::from_secs(4), "from 56 to 0");
+    assert_eq!(
+        quartz.shortest_interval(),
+        Duration::from_secs(4),
+        "from 56 to 0"
+    );
 }
 
 #[test]
@@ -230,11 +295,23 @@ fn description_is_a_plain_sentence() {
         ("0 9 * * *", "every day at 09:00"),
         ("0 9 * * 1-5", "every weekday at 09:00"),
         ("0 9 * * 6,0", "every Saturday and Sunday at 09:00"),
-        ("30 8,12,17 * * MON", "every Monday at 08:30, 12:30 and 17:30"),
+        (
+            "30 8,12,17 * * MON",
+            "every Monday at 08:30, 12:30 and 17:30",
+        ),
         ("0 0 1 * *", "on day 1 of the month at 00:00"),
-        ("0 0 1,15 1-3 *", "on days 1 and 15 of the month in January to March at 00:00"),
-        ("0 9 13 * 5", "on day 13 of the month or every Friday at 09:00"),
-        ("*/10 9-17 * * 1-5", "every 10 minutes in the hours 09 to 17, every weekday"),
+        (
+            "0 0 1,15 1-3 *",
+            "on days 1 and 15 of the month in January to March at 00:00",
+        ),
+        (
+            "0 9 13 * 5",
+            "on day 13 of the month or every Friday at 09:00",
+        ),
+        (
+            "*/10 9-17 * * 1-5",
+            "every 10 minutes in the hours 09 to 17, every weekday",
+        ),
         ("0 */2 * * *", "every second hour"),
         ("0 9-17 * * *", "at minute 0 in the hours 09 to 17"),
         ("*/5 */3 * * *", "every 5 minutes in every third hour"),
@@ -267,7 +344,14 @@ fn field(least: u32, most: u32) -> impl Strategy<Value = String> {
 }
 
 fn quartz_expression() -> impl Strategy<Value = String> {
-    (field(0, 59), field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(1, 7))
+    (
+        field(0, 59),
+        field(0, 59),
+        field(0, 23),
+        field(1, 31),
+        field(1, 12),
+        field(1, 7),
+    )
         .prop_map(|(s, m, h, d, mo, w)| format!("{s} {m} {h} {d} {mo} {w}"))
 }
 

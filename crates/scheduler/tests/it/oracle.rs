@@ -38,14 +38,23 @@ impl Oracle {
         let day = self.days.contains(&(civil.day() as usize));
         let weekday = civil.weekday().to_sunday_zero_offset() as usize;
         let weekday = self.weekdays.contains(&weekday);
-        let date = if self.either_day { day || weekday } else { day && weekday };
+        let date = if self.either_day {
+            day || weekday
+        } else {
+            day && weekday
+        };
         date && self.minutes.contains(&(civil.minute() as usize))
             && self.hours.contains(&(civil.hour() as usize))
             && self.months.contains(&(civil.month() as usize))
     }
 
     /// The fires later than `after` and up to `window` later, by Vixie's rules.
-    pub(crate) fn fires(&self, after: Timestamp, window: Duration, tz: &TimeZone) -> Vec<Timestamp> {
+    pub(crate) fn fires(
+        &self,
+        after: Timestamp,
+        window: Duration,
+        tz: &TimeZone,
+    ) -> Vec<Timestamp> {
         // Two days more than needed, to know which wall times are seen for the second time.
         let minute = Timestamp::from_second(after.as_second().div_euclid(60) * 60).unwrap();
         let mut instant = minute - SignedDuration::from_hours(48);
@@ -77,7 +86,11 @@ fn values(field: &str, least: usize, most: usize) -> Vec<usize> {
     let number = |text: &str| -> usize {
         const MONTHS: &str = "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC";
         const WEEKDAYS: &str = "SUNMONTUEWEDTHUFRISAT";
-        let (names, first) = if most == 12 { (MONTHS, 1) } else { (WEEKDAYS, 0) };
+        let (names, first) = if most == 12 {
+            (MONTHS, 1)
+        } else {
+            (WEEKDAYS, 0)
+        };
         text.parse()
             .unwrap_or_else(|_| names.find(text).unwrap() / 3 + first)
     };

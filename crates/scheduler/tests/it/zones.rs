@@ -51,7 +51,9 @@ fn fires(text: &str, zone: &str, from: &str, to: &str, dst: Dst) -> Vec<String> 
 fn check(spec: &Spec, tz: &TimeZone, dst: Dst, start: Timestamp, steps: usize, cut: i64) {
     let mut after = start;
     for _ in 0..steps {
-        let Some(next) = spec.next_after_with(after, tz, dst) else { return };
+        let Some(next) = spec.next_after_with(after, tz, dst) else {
+            return;
+        };
         assert!(next > after, "{spec} {dst:?} went from {after} to {next}");
         let length = next.as_second() - after.as_second();
         let between = after + SignedDuration::from_secs(length * cut / 1_000);
@@ -109,12 +111,27 @@ proptest! {
 #[test]
 fn gap_options_choose_transition_nothing_or_later() {
     let around = |gap| {
-        let dst = Dst { gap, fold: Fold::First };
-        fires("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-30T12:00:00Z", dst)
+        let dst = Dst {
+            gap,
+            fold: Fold::First,
+        };
+        fires(
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2026-03-28T12:00:00Z",
+            "2026-03-30T12:00:00Z",
+            dst,
+        )
     };
-    assert_eq!(around(Gap::RunAtTransition), ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]);
+    assert_eq!(
+        around(Gap::RunAtTransition),
+        ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]
+    );
     assert_eq!(around(Gap::Skip), ["2026-03-30T00:30:00Z"]);
-    assert_eq!(around(Gap::ShiftByGap), ["2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"]);
+    assert_eq!(
+        around(Gap::ShiftByGap),
+        ["2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"]
+    );
 }
 
 #[test]
@@ -132,19 +149,40 @@ fn several_wall_times_in_a_gap_become_one_fire() {
 #[test]
 fn fold_options_choose_first_last_or_both_passes() {
     let around = |fold| {
-        let dst = Dst { gap: Gap::Skip, fold };
-        fires("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z", dst)
+        let dst = Dst {
+            gap: Gap::Skip,
+            fold,
+        };
+        fires(
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2026-10-24T12:00:00Z",
+            "2026-10-25T12:00:00Z",
+            dst,
+        )
     };
     assert_eq!(around(Fold::First), ["2026-10-25T00:30:00Z"]);
     assert_eq!(around(Fold::Last), ["2026-10-25T01:30:00Z"]);
-    assert_eq!(around(Fold::Both), ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"]);
+    assert_eq!(
+        around(Fold::Both),
+        ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"]
+    );
 }
 
 #[test]
 fn a_skipped_day_is_not_caught_up_unless_shifted() {
     let around = |gap| {
-        let dst = Dst { gap, fold: Fold::First };
-        fires("0 9 30 12 *", "Pacific/Apia", "2011-12-28T00:00:00Z", "2012-01-05T00:00:00Z", dst)
+        let dst = Dst {
+            gap,
+            fold: Fold::First,
+        };
+        fires(
+            "0 9 30 12 *",
+            "Pacific/Apia",
+            "2011-12-28T00:00:00Z",
+            "2012-01-05T00:00:00Z",
+            dst,
+        )
     };
     assert!(around(Gap::RunAtTransition).is_empty());
     assert!(around(Gap::Skip).is_empty());

@@ -1,0 +1,435 @@
+mod rows;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::SqlitePool;
+
+use self::rows::{JobRow, RowError, RunRow, Tx, abort_runs, end_run, insert_run, take_numbers};
+use crate::{
+    ClaimRequest, Claimed, Ending, FinishedRun, Job, JobKey, JobStatus, JobStore, Outcome, Overlap,
+    Run, RunId, RunNow, StoreError, Upserted,
+};
+
+/// A [`JobStore`] in a SQLite file, for the processes of one host.
+///
+/// It takes a pool of connections that may write, with the tables of
+/// [`MIGRATIONS`](crate::MIGRATIONS). Every change is one `BEGIN IMMEDIATE` transaction, so that
+/// no two processes claim the same occurrence; the primary key of the runs makes sure of it. Give
+/// the connections a busy timeout (sqlx does by default): a lock held elsewhere is waited for,
+/// and beyond that it is a transient error.
+///
+/// A job whose row cannot be read (somebody else wrote it) is set aside with an error in the log;
+/// it does not keep others from being claimed.
+#[derive(Clone, Debug)]
+pub struct SqliteJobStore {
+    pool: SqlitePool,
+}
+
+impl SqliteJobStore {
+    /// A store in the database of `pool`.
+    #[must_use]
+    pub fn new(pool: SqlitePool) -> Self {
+        Self { pool }
+    }
+
+    async fn begin(&self) -> Result<Tx, RowError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    async fn next_due_row(&self, namespace: &str) -> Result<Option<Timestamp>, RowError> {
+        let mut connection = self.pool.acquire().await?;
+        let due: Option<i64> = sqlx::query_scalar(NEXT_DUE)
+            .bind(namespace)
+            .fetch_one(&mut *connection)
+            .await?;
+        Ok(due.and_then(|due| Timestamp::from_millisecond(due).ok()))
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claimed, RowError> {
+        // Most polls find nothing: they need not lock the file.
+        let next_due = self.next_due_row(&request.namespace).await?;
+        if next_due.is_none_or(|due| due > request.now) {
+            return Ok(Claimed {
+                runs: Vec::new(),
+                next_due,
+            });
+        }
+        let mut tx = self.begin().await?;
+        let mut runs = Vec::new();
+        claim_again(&mut tx, request, &mut runs).await?;
+        let limit = request.limit - runs.len();
+        if limit > 0 {
+            for row in JobRow::due(&mut tx, request, limit).await? {
+                match row {
+                    Ok(row) => claim_job(&mut tx, request, row, &mut runs).await?,
+                    Err(error) => set_aside(&mut tx, request, error).await?,
+                }
+            }
+        }
+        tx.commit().await?;
+        Ok(Claimed {
+            runs,
+            next_due: self.next_due_row(&request.namespace).await?,
+        })
+    }
+}
+
+const NEXT_DUE: &str = "
+SELECT MIN(due) FROM (
+  SELECT MIN(due_at) AS due FROM sched_job WHERE ns = ?1 AND due_at IS NOT NULL
+  UNION ALL
+  SELECT MIN(lease_until) FROM sched_run WHERE ns = ?1 AND finished_at IS NULL
+)";
+
+async fn claim_job(
+    tx: &mut Tx,
+    request: &ClaimRequest,
+    mut row: JobRow,
+    runs: &mut Vec<Run>,
+) -> Result<(), RowError> {
+    let ns = &request.namespace;
+    let limit = request.limit - runs.len();
+    let starts = row.state.claim(&row.job, request.now, request.grace, limit);
+    if !starts.is_empty() {
+        if row.job.policy.overlap == Overlap::Replace {
+            abort_runs(tx, ns, &row.job.key, request.now).await?;
+        }
+        let fence = take_numbers(tx, ns, starts.len()).await?;
+        for (start, fence) in starts.iter().zip(fence..) {
+            let run = Run {
+                id: RunId {
+                    key: row.job.key.clone(),
+                    scheduled_for: start.scheduled_for,
+                    fence,
+                },
+                generation: row.generation,
+                cause: start.cause,
+                policy: row.job.policy.clone(),
+            };
+            if insert_run(tx, request, &run).await? {
+                runs.push(run);
+            } else {
+                row.state.end(&row.job, request.now);
+            }
+        }
+    }
+    row.save_state(tx, ns).await?;
+    Ok(())
+}
+
+/// Claims runs whose lease has ended, or ends them where that is not allowed.
+async fn claim_again(
+    tx: &mut Tx,
+    request: &ClaimRequest,
+    runs: &mut Vec<Run>,
+) -> Result<(), RowError> {
+    let ns = &request.namespace;
+    for expired in RunRow::expired(tx, request).await? {
+        let row = JobRow::load_readable(tx, ns, &expired.id.key).await?;
+        let job = row
+            .filter(|row| row.generation == expired.generation)
+            .map(|row| row.job)
+            .filter(|job| job.claims_again(expired.released, expired.attempts));
+        match job {
+            Some(job) => {
+                let fence = take_numbers(tx, ns, 1).await?;
+                runs.push(expired.claim_again(tx, request, fence, &job).await?);
+            }
+            None => {
+                let outcome = if expired.released {
+                    Outcome::Superseded
+                } else {
+                    Outcome::Abandoned
+                };
+                end_run(tx, ns, &expired.id, &outcome, request.now).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn set_aside(tx: &mut Tx, request: &ClaimRequest, error: RowError) -> Result<(), RowError> {
+    let RowError::Decode { key, source } = error else {
+        return Err(error);
+    };
+    tracing::error!(
+        namespace = %request.namespace,
+        key,
+        error = &*source as &dyn std::error::Error,
+        "a job cannot be read and is set aside until it is written anew"
+    );
+    sqlx::query("UPDATE sched_job SET due_at = NULL WHERE ns = ?1 AND key = ?2")
+        .bind(&request.namespace)
+        .bind(key)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+#[async_trait]
+impl JobStore for SqliteJobStore {
+    async fn upsert(
+        &self,
+        namespace: &str,
+        job: &Job,
+        now: Timestamp,
+    ) -> Result<Upserted, StoreError> {
+        let upsert = async {
+            let mut tx = self.begin().await?;
+            let old = match JobRow::load(&mut tx, namespace, &job.key).await {
+                // Writing it anew is how an unreadable row is mended.
+                Err(RowError::Decode { .. }) => None,
+                old => old?,
+            };
+            if let Some(old) = old.as_ref().filter(|old| old.job == *job) {
+                return Ok(Upserted {
+                    generation: old.generation,
+                    next_fire: old.state.next_fire,
+                    changed: false,
+                });
+            }
+            let keeps_instants = old
+                .as_ref()
+                .is_some_and(|old| old.job.has_same_instants(job));
+            let (state, last) = old.map_or_else(Default::default, |old| (old.state, old.last));
+            let mut row = JobRow {
+                job: job.clone(),
+                generation: take_numbers(&mut tx, namespace, 1).await?,
+                state,
+                last,
+            };
+            if !keeps_instants {
+                row.state.reschedule(job, now);
+            }
+            row.state.running = active_runs(&mut tx, namespace, &job.key).await?;
+            row.save(&mut tx, namespace).await?;
+            tx.commit().await?;
+            Ok(Upserted {
+                generation: row.generation,
+                next_fire: row.state.next_fire,
+                changed: true,
+            })
+        };
+        upsert.await.map_err(failed("upsert a job"))
+    }
+
+    async fn remove(&self, namespace: &str, key: &JobKey) -> Result<Option<u64>, StoreError> {
+        let remove = async {
+            let mut tx = self.begin().await?;
+            let generation: Option<i64> = sqlx::query_scalar(
+                "DELETE FROM sched_job WHERE ns = ?1 AND key = ?2 RETURNING gen",
+            )
+            .bind(namespace)
+            .bind(key.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(generation.map(|generation| generation as u64))
+        };
+        remove.await.map_err(failed("remove a job"))
+    }
+
+    async fn set_paused(
+        &self,
+        namespace: &str,
+        key: &JobKey,
+        paused: bool,
+        now: Timestamp,
+    ) -> Result<Option<Upserted>, StoreError> {
+        let set = async {
+            let mut tx = self.begin().await?;
+            let Some(mut row) = JobRow::load(&mut tx, namespace, key).await? else {
+                return Ok(None);
+            };
+            let changed = row.state.paused != paused;
+            if changed {
+                row.state.paused = paused;
+                row.state.reschedule(&row.job, now);
+                row.generation = take_numbers(&mut tx, namespace, 1).await?;
+                row.save(&mut tx, namespace).await?;
+                tx.commit().await?;
+            }
+            Ok(Some(Upserted {
+                generation: row.generation,
+                next_fire: row.state.next_fire,
+                changed,
+            }))
+        };
+        set.await.map_err(failed("pause or resume a job"))
+    }
+
+    async fn request_run(
+        &self,
+        namespace: &str,
+        key: &JobKey,
+        now: Timestamp,
+    ) -> Result<RunNow, StoreError> {
+        let request = async {
+            let mut tx = self.begin().await?;
+            let Some(mut row) = JobRow::load(&mut tx, namespace, key).await? else {
+                return Ok(RunNow::Unknown);
+            };
+            let answer = row.state.request_run(&row.job, now);
+            row.save_state(&mut tx, namespace).await?;
+            tx.commit().await?;
+            Ok(answer)
+        };
+        request.await.map_err(failed("note a request to run"))
+    }
+
+    async fn claim_due(&self, request: &ClaimRequest) -> Result<Claimed, StoreError> {
+        let claim = self.claim(request);
+        claim.await.map_err(failed("claim what is due"))
+    }
+
+    async fn renew(
+        &self,
+        namespace: &str,
+        owner: &str,
+        runs: &[RunId],
+        lease_until: Timestamp,
+    ) -> Result<Vec<RunId>, StoreError> {
+        let renew = async {
+            let mut tx = self.begin().await?;
+            let mut lost = Vec::new();
+            for id in runs {
+                let done = sqlx::query(
+                    "UPDATE sched_run SET lease_until = ?6
+                     WHERE ns = ?1 AND key = ?2 AND scheduled_for = ?3 AND fence = ?4
+                       AND owner = ?5 AND finished_at IS NULL",
+                )
+                .bind(namespace)
+                .bind(id.key.as_str())
+                .bind(id.scheduled_for.as_millisecond())
+                .bind(id.fence as i64)
+                .bind(owner)
+                .bind(lease_until.as_millisecond())
+                .execute(&mut *tx)
+                .await?;
+                if done.rows_affected() == 0 {
+                    lost.push(id.clone());
+                }
+            }
+            tx.commit().await?;
+            Ok(lost)
+        };
+        renew.await.map_err(failed("renew leases"))
+    }
+
+    async fn finish(
+        &self,
+        namespace: &str,
+        owner: &str,
+        runs: &[FinishedRun],
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let finish = async {
+            let mut tx = self.begin().await?;
+            let mut next = None;
+            for run in runs {
+                // Fenced: a run that is not the owner's any more is left alone.
+                let done = sqlx::query(
+                    "UPDATE sched_run SET state = 'released', lease_until = ?6
+                     WHERE ns = ?1 AND key = ?2 AND scheduled_for = ?3 AND fence = ?4
+                       AND owner = ?5 AND finished_at IS NULL",
+                )
+                .bind(namespace)
+                .bind(run.id.key.as_str())
+                .bind(run.id.scheduled_for.as_millisecond())
+                .bind(run.id.fence as i64)
+                .bind(owner)
+                .bind(now.as_millisecond())
+                .execute(&mut *tx)
+                .await?;
+                let due = match &run.ending {
+                    _ if done.rows_affected() == 0 => None,
+                    Ending::Released => Some(now),
+                    Ending::Done(outcome) => {
+                        end_run(&mut tx, namespace, &run.id, outcome, now).await?
+                    }
+                };
+                next = [next, due].into_iter().flatten().min();
+            }
+            tx.commit().await?;
+            Ok(next)
+        };
+        finish.await.map_err(failed("store the end of runs"))
+    }
+
+    async fn next_due(&self, namespace: &str) -> Result<Option<Timestamp>, StoreError> {
+        let next = self.next_due_row(namespace);
+        next.await.map_err(failed("find what is due next"))
+    }
+
+    async fn status(
+        &self,
+        namespace: &str,
+        key: &JobKey,
+        now: Timestamp,
+    ) -> Result<Option<JobStatus>, StoreError> {
+        let status = async {
+            let mut tx = self.pool.begin().await?;
+            let row = JobRow::load(&mut tx, namespace, key).await?;
+            Ok(row.map(|row| JobStatus {
+                next_fire: row.state.visible_next_fire(&row.job, now),
+                running: row.state.running,
+                last: row.last,
+                skipped: row.state.skipped,
+                paused: row.state.paused,
+                generation: row.generation,
+            }))
+        };
+        status.await.map_err(failed("read a job"))
+    }
+
+    async fn purge_runs(
+        &self,
+        namespace: &str,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let purge = async {
+            let done = sqlx::query(
+                "DELETE FROM sched_run WHERE rowid IN (
+                   SELECT rowid FROM sched_run WHERE ns = ?1 AND finished_at < ?2 LIMIT ?3)",
+            )
+            .bind(namespace)
+            .bind(before.as_millisecond())
+            .bind(limit)
+            .execute(&self.pool)
+            .await?;
+            Ok(done.rows_affected())
+        };
+        purge.await.map_err(failed("purge old runs"))
+    }
+}
+
+async fn active_runs(tx: &mut Tx, ns: &str, key: &JobKey) -> Result<u32, RowError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM sched_run WHERE ns = ?1 AND key = ?2 AND finished_at IS NULL",
+    )
+    .bind(ns)
+    .bind(key.as_str())
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(count as u32)
+}
+
+fn failed(operation: &'static str) -> impl FnOnce(RowError) -> StoreError {
+    move |error| {
+        let transient = match &error {
+            RowError::Sql(sqlx::Error::Database(error)) => {
+                // SQLITE_BUSY and SQLITE_LOCKED, also in their extended forms.
+                let code = error.code().and_then(|code| code.parse::<u32>().ok());
+                code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+            }
+            RowError::Sql(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => true,
+            _ => false,
+        };
+        if transient {
+            StoreError::transient(operation, error)
+        } else {
+            StoreError::permanent(operation, error)
+        }
+    }
+}

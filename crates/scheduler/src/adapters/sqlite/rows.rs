@@ -1,0 +1,378 @@
+use std::error::Error;
+
+use jiff::{Timestamp, tz::TimeZone};
+use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+
+use super::super::codec::{
+    Unreadable, cause_from_text, cause_to_text, outcome_from_text, outcome_to_text,
+    policy_from_text, policy_to_text,
+};
+use crate::{Cause, ClaimRequest, Job, JobKey, JobState, LastRun, Outcome, Run, RunId, Spec};
+
+pub(super) type Tx = Transaction<'static, Sqlite>;
+
+/// A job as its row has it.
+#[derive(Debug)]
+pub(super) struct JobRow {
+    pub(super) job: Job,
+    pub(super) generation: u64,
+    pub(super) state: JobState,
+    pub(super) last: Option<LastRun>,
+}
+
+/// A run that has not ended, as its row has it.
+#[derive(Debug)]
+pub(super) struct RunRow {
+    pub(super) id: RunId,
+    pub(super) generation: u64,
+    pub(super) cause: Cause,
+    pub(super) released: bool,
+    pub(super) attempts: u32,
+}
+
+/// Why rows could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RowError {
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+    #[error("the row of job {key:?} cannot be read")]
+    Decode {
+        key: String,
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl JobRow {
+    pub(super) async fn load(
+        tx: &mut Tx,
+        ns: &str,
+        key: &JobKey,
+    ) -> Result<Option<Self>, RowError> {
+        let row = sqlx::query(
+            "SELECT j.*, (SELECT COUNT(*) FROM sched_run r
+                          WHERE r.ns = j.ns AND r.key = j.key AND r.finished_at IS NULL) AS running
+             FROM sched_job j WHERE j.ns = ?1 AND j.key = ?2",
+        )
+        .bind(ns)
+        .bind(key.as_str())
+        .fetch_optional(&mut **tx)
+        .await?;
+        row.map(|row| Self::decode(&row)).transpose()
+    }
+
+    /// As [`load`](Self::load), but a row that cannot be read counts as none: the runs of such a
+    /// job must be able to end.
+    pub(super) async fn load_readable(
+        tx: &mut Tx,
+        ns: &str,
+        key: &JobKey,
+    ) -> Result<Option<Self>, RowError> {
+        match Self::load(tx, ns, key).await {
+            Err(RowError::Decode { .. }) => Ok(None),
+            loaded => loaded,
+        }
+    }
+
+    /// The jobs that are due, the earliest first; those that cannot be read are left out and
+    /// named.
+    pub(super) async fn due(
+        tx: &mut Tx,
+        request: &ClaimRequest,
+        limit: usize,
+    ) -> Result<Vec<Result<Self, RowError>>, RowError> {
+        let rows = sqlx::query(
+            "SELECT j.*, (SELECT COUNT(*) FROM sched_run r
+                          WHERE r.ns = j.ns AND r.key = j.key AND r.finished_at IS NULL) AS running
+             FROM sched_job j WHERE j.ns = ?1 AND j.due_at <= ?2 ORDER BY j.due_at LIMIT ?3",
+        )
+        .bind(&request.namespace)
+        .bind(request.now.as_millisecond())
+        .bind(limit as i64)
+        .fetch_all(&mut **tx)
+        .await?;
+        Ok(rows.iter().map(Self::decode).collect())
+    }
+
+    fn decode(row: &SqliteRow) -> Result<Self, RowError> {
+        let key: String = row.try_get("key")?;
+        let job = decode_job(row, &key).map_err(|source| RowError::Decode {
+            key: key.clone(),
+            source,
+        })?;
+        let outcome: Option<String> = row.try_get("last_outcome")?;
+        let outcome = outcome.map(|text| outcome_from_text(&text)).transpose();
+        let outcome = outcome.map_err(|source| RowError::Decode {
+            key,
+            source: source.into(),
+        })?;
+        let (run, end) = (
+            instant(row, "last_run_for")?,
+            instant(row, "last_finished_at")?,
+        );
+        let last = outcome
+            .zip(run)
+            .zip(end)
+            .map(|((outcome, run), end)| LastRun {
+                scheduled_for: run,
+                finished_at: end,
+                outcome,
+            });
+        Ok(Self {
+            job,
+            generation: row.try_get::<i64, _>("gen")? as u64,
+            state: JobState {
+                next_fire: instant(row, "next_fire_at")?,
+                last_scheduled: instant(row, "last_scheduled_for")?,
+                manual_for: instant(row, "manual_for")?,
+                manual_wanted: row.try_get("manual_wanted")?,
+                busy_from: instant(row, "busy_from")?,
+                busy_until: instant(row, "busy_until")?,
+                paused: row.try_get("paused")?,
+                running: row.try_get::<i64, _>("running")? as u32,
+                skipped: row.try_get::<i64, _>("skipped")? as u64,
+            },
+            last,
+        })
+    }
+
+    /// Writes everything that can change without a new generation; returns when the job is due.
+    pub(super) async fn save_state(
+        &self,
+        tx: &mut Tx,
+        ns: &str,
+    ) -> Result<Option<Timestamp>, RowError> {
+        let due = self.state.due_at(&self.job);
+        let last = self.last.as_ref();
+        sqlx::query(
+            "UPDATE sched_job SET next_fire_at = ?3, due_at = ?4, last_scheduled_for = ?5,
+               manual_for = ?6, manual_wanted = ?7, busy_from = ?8, busy_until = ?9, skipped = ?10,
+               last_run_for = ?11, last_finished_at = ?12, last_outcome = ?13
+             WHERE ns = ?1 AND key = ?2",
+        )
+        .bind(ns)
+        .bind(self.job.key.as_str())
+        .bind(self.state.next_fire.map(Timestamp::as_millisecond))
+        .bind(due.map(Timestamp::as_millisecond))
+        .bind(self.state.last_scheduled.map(Timestamp::as_millisecond))
+        .bind(self.state.manual_for.map(Timestamp::as_millisecond))
+        .bind(self.state.manual_wanted)
+        .bind(self.state.busy_from.map(Timestamp::as_millisecond))
+        .bind(self.state.busy_until.map(Timestamp::as_millisecond))
+        .bind(self.state.skipped as i64)
+        .bind(last.map(|last| last.scheduled_for.as_millisecond()))
+        .bind(last.map(|last| last.finished_at.as_millisecond()))
+        .bind(last.map(|last| outcome_to_text(&last.outcome)))
+        .execute(&mut **tx)
+        .await?;
+        Ok(due)
+    }
+
+    /// Writes what makes a new generation, inserting the row if there is none.
+    pub(super) async fn save(&self, tx: &mut Tx, ns: &str) -> Result<(), RowError> {
+        sqlx::query(
+            "INSERT INTO sched_job (ns, key, gen, spec, dialect, tz, policy, paused)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (ns, key) DO UPDATE SET gen = ?3, spec = ?4, dialect = ?5, tz = ?6,
+               policy = ?7, paused = ?8",
+        )
+        .bind(ns)
+        .bind(self.job.key.as_str())
+        .bind(self.generation as i64)
+        .bind(self.job.spec.as_str())
+        .bind(self.job.spec.dialect().as_str())
+        .bind(self.job.tz.iana_name())
+        .bind(policy_to_text(&self.job.policy))
+        .bind(self.state.paused)
+        .execute(&mut **tx)
+        .await?;
+        self.save_state(tx, ns).await?;
+        Ok(())
+    }
+}
+
+fn decode_job(row: &SqliteRow, key: &str) -> Result<Job, Box<dyn Error + Send + Sync>> {
+    let (spec, dialect): (String, String) = (row.try_get("spec")?, row.try_get("dialect")?);
+    let (tz, policy): (String, String) = (row.try_get("tz")?, row.try_get("policy")?);
+    Ok(Job {
+        key: JobKey::from(key),
+        spec: Spec::parse(&spec, dialect.parse()?)?,
+        tz: TimeZone::get(&tz)?,
+        policy: policy_from_text(&policy)?,
+    })
+}
+
+impl RunRow {
+    /// The runs whose lease has ended, the earliest first.
+    pub(super) async fn expired(
+        tx: &mut Tx,
+        request: &ClaimRequest,
+    ) -> Result<Vec<Self>, RowError> {
+        let rows = sqlx::query(
+            "SELECT key, scheduled_for, gen, cause, fence, state, attempts FROM sched_run
+             WHERE ns = ?1 AND finished_at IS NULL AND lease_until <= ?2
+             ORDER BY lease_until LIMIT ?3",
+        )
+        .bind(&request.namespace)
+        .bind(request.now.as_millisecond())
+        .bind(request.limit as i64)
+        .fetch_all(&mut **tx)
+        .await?;
+        rows.iter().map(Self::decode).collect()
+    }
+
+    fn decode(row: &SqliteRow) -> Result<Self, RowError> {
+        let key: String = row.try_get("key")?;
+        let scheduled_for: Option<Timestamp> = instant(row, "scheduled_for")?;
+        let (cause, state): (String, String) = (row.try_get("cause")?, row.try_get("state")?);
+        let cause = cause_from_text(&cause).map_err(|source| RowError::Decode {
+            key: key.clone(),
+            source: source.into(),
+        })?;
+        Ok(Self {
+            id: RunId {
+                key: key.into(),
+                scheduled_for: scheduled_for.unwrap_or(Timestamp::UNIX_EPOCH),
+                fence: row.try_get::<i64, _>("fence")? as u64,
+            },
+            generation: row.try_get::<i64, _>("gen")? as u64,
+            cause,
+            released: state == "released",
+            attempts: row.try_get::<i64, _>("attempts")? as u32,
+        })
+    }
+
+    /// Claims the run again under a new fence.
+    pub(super) async fn claim_again(
+        self,
+        tx: &mut Tx,
+        request: &ClaimRequest,
+        fence: u64,
+        job: &Job,
+    ) -> Result<Run, RowError> {
+        sqlx::query(
+            "UPDATE sched_run SET fence = ?4, owner = ?5, lease_until = ?6, state = 'running',
+               attempts = ?7
+             WHERE ns = ?1 AND key = ?2 AND scheduled_for = ?3",
+        )
+        .bind(&request.namespace)
+        .bind(self.id.key.as_str())
+        .bind(self.id.scheduled_for.as_millisecond())
+        .bind(fence as i64)
+        .bind(&request.owner)
+        .bind(request.lease_until.as_millisecond())
+        .bind(i64::from(self.attempts + u32::from(!self.released)))
+        .execute(&mut **tx)
+        .await?;
+        Ok(Run {
+            id: RunId { fence, ..self.id },
+            generation: self.generation,
+            cause: self.cause,
+            policy: job.policy.clone(),
+        })
+    }
+}
+
+/// Inserts the row of a claim; `false` if the occurrence has been claimed before.
+pub(super) async fn insert_run(
+    tx: &mut Tx,
+    request: &ClaimRequest,
+    run: &Run,
+) -> Result<bool, RowError> {
+    let done = sqlx::query(
+        "INSERT INTO sched_run (ns, key, scheduled_for, gen, cause, fence, owner, lease_until, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'running')
+         ON CONFLICT (ns, key, scheduled_for) DO NOTHING",
+    )
+    .bind(&request.namespace)
+    .bind(run.id.key.as_str())
+    .bind(run.id.scheduled_for.as_millisecond())
+    .bind(run.generation as i64)
+    .bind(cause_to_text(run.cause))
+    .bind(run.id.fence as i64)
+    .bind(&request.owner)
+    .bind(request.lease_until.as_millisecond())
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends every run of a job that has not ended.
+pub(super) async fn abort_runs(
+    tx: &mut Tx,
+    ns: &str,
+    key: &JobKey,
+    now: Timestamp,
+) -> Result<(), RowError> {
+    sqlx::query(
+        "UPDATE sched_run SET state = 'done', finished_at = ?3, outcome = ?4
+         WHERE ns = ?1 AND key = ?2 AND finished_at IS NULL",
+    )
+    .bind(ns)
+    .bind(key.as_str())
+    .bind(now.as_millisecond())
+    .bind(outcome_to_text(&Outcome::Aborted))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Ends a run and lets its job go on; returns when that is due.
+pub(super) async fn end_run(
+    tx: &mut Tx,
+    ns: &str,
+    id: &RunId,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, RowError> {
+    sqlx::query(
+        "UPDATE sched_run SET state = 'done', finished_at = ?4, outcome = ?5
+         WHERE ns = ?1 AND key = ?2 AND scheduled_for = ?3",
+    )
+    .bind(ns)
+    .bind(id.key.as_str())
+    .bind(id.scheduled_for.as_millisecond())
+    .bind(now.as_millisecond())
+    .bind(outcome_to_text(outcome))
+    .execute(&mut **tx)
+    .await?;
+    let Some(mut row) = JobRow::load_readable(tx, ns, &id.key).await? else {
+        return Ok(None);
+    };
+    // Counted without the run that has just ended.
+    row.state.running += 1;
+    row.state.end(&row.job, now);
+    if *outcome != Outcome::Superseded {
+        row.last = Some(LastRun {
+            scheduled_for: id.scheduled_for,
+            finished_at: now,
+            outcome: outcome.clone(),
+        });
+    }
+    row.save_state(tx, ns).await
+}
+
+/// Takes `count` numbers for generations or fences; returns the first.
+pub(super) async fn take_numbers(tx: &mut Tx, ns: &str, count: usize) -> Result<u64, RowError> {
+    let last: i64 = sqlx::query_scalar(
+        "INSERT INTO sched_counter (ns, value) VALUES (?1, ?2)
+         ON CONFLICT (ns) DO UPDATE SET value = value + ?2 RETURNING value",
+    )
+    .bind(ns)
+    .bind(count as i64)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok((last - count as i64 + 1) as u64)
+}
+
+fn instant(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>, RowError> {
+    let millisecond: Option<i64> = row.try_get(column)?;
+    let instant = millisecond.map(Timestamp::from_millisecond).transpose();
+    instant.map_err(|_| RowError::Decode {
+        key: row.try_get("key").unwrap_or_default(),
+        source: Box::new(Unreadable {
+            column,
+            text: format!("{millisecond:?}"),
+        }),
+    })
+}

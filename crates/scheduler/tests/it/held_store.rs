@@ -1,0 +1,114 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use steadfast_scheduler::{
+    ClaimRequest, Claimed, FinishedRun, Job, JobKey, JobStatus, JobStore, MemoryJobStore, RunId,
+    RunNow, StoreError, Upserted,
+};
+use tokio::sync::watch;
+
+/// A memory store whose replies to claims can be held back.
+#[derive(Debug, Default)]
+pub(crate) struct HeldStore {
+    inner: MemoryJobStore,
+    hold: watch::Sender<bool>,
+    held: watch::Sender<usize>,
+}
+
+impl HeldStore {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// From now on, claims that gave runs wait before they return.
+    pub(crate) fn hold(&self) {
+        self.hold.send_replace(true);
+    }
+
+    pub(crate) async fn wait_until_held(&self) {
+        let mut held = self.held.subscribe();
+        held.wait_for(|held| *held > 0).await.unwrap();
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.hold.send_replace(false);
+    }
+}
+
+#[async_trait]
+impl JobStore for HeldStore {
+    async fn upsert(&self, ns: &str, job: &Job, now: Timestamp) -> Result<Upserted, StoreError> {
+        self.inner.upsert(ns, job, now).await
+    }
+
+    async fn remove(&self, ns: &str, key: &JobKey) -> Result<Option<u64>, StoreError> {
+        self.inner.remove(ns, key).await
+    }
+
+    async fn set_paused(
+        &self,
+        ns: &str,
+        key: &JobKey,
+        paused: bool,
+        now: Timestamp,
+    ) -> Result<Option<Upserted>, StoreError> {
+        self.inner.set_paused(ns, key, paused, now).await
+    }
+
+    async fn request_run(
+        &self,
+        ns: &str,
+        key: &JobKey,
+        now: Timestamp,
+    ) -> Result<RunNow, StoreError> {
+        self.inner.request_run(ns, key, now).await
+    }
+
+    async fn claim_due(&self, request: &ClaimRequest) -> Result<Claimed, StoreError> {
+        let claimed = self.inner.claim_due(request).await?;
+        if !claimed.runs.is_empty() && *self.hold.borrow() {
+            self.held.send_modify(|held| *held += 1);
+            let mut hold = self.hold.subscribe();
+            let _ = hold.wait_for(|hold| !hold).await;
+        }
+        Ok(claimed)
+    }
+
+    async fn renew(
+        &self,
+        ns: &str,
+        owner: &str,
+        runs: &[RunId],
+        lease_until: Timestamp,
+    ) -> Result<Vec<RunId>, StoreError> {
+        self.inner.renew(ns, owner, runs, lease_until).await
+    }
+
+    async fn finish(
+        &self,
+        ns: &str,
+        owner: &str,
+        runs: &[FinishedRun],
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.finish(ns, owner, runs, now).await
+    }
+
+    async fn next_due(&self, ns: &str) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.next_due(ns).await
+    }
+
+    async fn status(
+        &self,
+        ns: &str,
+        key: &JobKey,
+        now: Timestamp,
+    ) -> Result<Option<JobStatus>, StoreError> {
+        self.inner.status(ns, key, now).await
+    }
+
+    async fn purge_runs(&self, ns: &str, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.inner.purge_runs(ns, before, limit).await
+    }
+}
