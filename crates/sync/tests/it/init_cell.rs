@@ -1,9 +1,11 @@
 use std::{
+    future::poll_fn,
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicU32, Ordering},
     },
     task::{Poll, Waker},
+    thread,
 };
 
 use steadfast_sync::{InitCell, InitError, InitState};
@@ -122,6 +124,34 @@ async fn dropped_or_parked_leader_does_not_hold_up_the_others() {
     assert_eq!(woken.get(), 1);
     assert_eq!(*polled.await.unwrap(), 1);
     assert_eq!(*parked.await.unwrap(), 1);
+}
+
+#[test]
+fn caller_that_came_during_anothers_poll_is_woken_to_drive_the_attempt() {
+    let (cell, step) = (Cell::new(), Arc::new(Barrier::new(2)));
+    let mut first_poll = Some(Arc::clone(&step));
+    let attempt = poll_fn(move |_| match first_poll.take() {
+        Some(step) => {
+            step.wait(); // The other caller comes now,
+            step.wait(); // and has gone away.
+            Poll::Pending
+        }
+        None => Poll::Ready(Ok(7)),
+    });
+    let mut parked: Wait<'_> = Box::pin(cell.get_or_init(|_| attempt));
+    let mut other: Wait<'_> = Box::pin(cell.get_or_init(|_| async { panic!("a second attempt") }));
+    let woken = Arc::new(WakeCount::default());
+    thread::scope(|scope| {
+        let poller = scope.spawn(|| poll(&mut parked).is_pending());
+        step.wait();
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(poll_with(&mut other, &waker).is_pending());
+        step.wait();
+        assert!(poller.join().unwrap());
+    });
+    // The first caller is not polled again: the attempt is the other one's to drive.
+    assert_eq!(woken.get(), 1);
+    assert!(matches!(poll(&mut other), Poll::Ready(Ok(value)) if *value == 7));
 }
 
 #[tokio::test]
