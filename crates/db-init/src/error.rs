@@ -299,6 +299,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn new(field: &'static str, reason: &str) -> Self {
         Self {
             field,

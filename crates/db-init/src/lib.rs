@@ -73,6 +73,7 @@ mod generation;
 mod shared;
 mod status;
 
+#[cfg(any(test, feature = "postgres", feature = "sqlite", feature = "test-util"))]
 mod ledger;
 mod migration;
 

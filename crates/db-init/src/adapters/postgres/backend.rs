@@ -146,8 +146,11 @@ impl Backend for PostgresBackend {
     ) -> Result<Vec<MigrationId>, MigrationError> {
         let mut connection = self.direct().await.map_err(reach)?;
         let outcome = migrate::migrate(&mut connection, migrations, &self.lock).await;
-        // Closing ends the session, and the session holds the lock.
-        let _ = connection.close().await;
+        // Closing ends the session, and with it the lock; after an error without ceremony.
+        let _ = match outcome {
+            Ok(_) => connection.close().await,
+            Err(_) => connection.close_hard().await,
+        };
         outcome
     }
 
