@@ -77,6 +77,7 @@ impl<K, V> KeyTable<K, V> {
     }
 
     /// Adds a key that [`find`](Self::find) did not find under this lock.
+    #[inline]
     pub(crate) fn insert(&mut self, hash: u64, key: K, value: V) -> usize {
         let index = self.entries.insert(Entry {
             hash,
@@ -93,6 +94,7 @@ impl<K, V> KeyTable<K, V> {
     }
 
     /// Removes an entry; drop its key after the mutex is released.
+    #[inline]
     pub(crate) fn remove(&mut self, index: usize) -> Option<Key<K>> {
         let take =
             |entry: &mut Entry<K, V>| (entry.hash, std::mem::replace(&mut entry.key, Key::Moved));

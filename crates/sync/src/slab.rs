@@ -27,6 +27,7 @@ impl<T> Slab<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> usize {
         self.len += 1;
         match self.slots.get_mut(self.free) {
@@ -58,6 +59,7 @@ impl<T> Slab<T> {
     }
 
     /// Removes a value but moves only a part of it out; the rest is dropped where it is.
+    #[inline]
     pub(crate) fn remove_part<R>(
         &mut self,
         index: usize,
@@ -104,6 +106,7 @@ impl<T> Slab<T> {
         })
     }
 
+    #[inline]
     fn freed(&mut self, index: usize) {
         self.free = index;
         self.len -= 1;

@@ -38,7 +38,13 @@ where
     R: Deref<Target = AsyncLock<K>> + Clone,
     K: Eq + Hash,
 {
-    match start(lock, key, caller).await? {
+    let hash = lock.shards.hash(&key);
+    let key = match acquire_free(lock.clone(), hash, key, caller) {
+        Err((key, TryLockError::Locked)) => key,
+        outcome => return outcome.map_err(|_| LockError::Closed),
+    };
+    let waker = current_waker().await;
+    match enqueue(lock, hash, key, caller, waker)? {
         Place::Owned(held) => Ok(held),
         Place::Queued(mut ticket) => poll_fn(|cx| ticket.poll(cx)).await,
     }
@@ -55,7 +61,13 @@ where
     R: Deref<Target = AsyncLock<K>> + Clone,
     K: Eq + Hash,
 {
-    let mut ticket = match start(lock.clone(), key, caller).await? {
+    let hash = lock.shards.hash(&key);
+    let key = match acquire_free(lock.clone(), hash, key, caller) {
+        Err((key, TryLockError::Locked)) => key,
+        outcome => return outcome.map_err(|_| LockError::Closed),
+    };
+    let waker = current_waker().await;
+    let mut ticket = match enqueue(lock.clone(), hash, key, caller, waker)? {
         Place::Owned(held) => return Ok(held),
         Place::Queued(ticket) => ticket,
     };
@@ -68,24 +80,7 @@ where
     Err(error)
 }
 
-/// Owns the key if it is free, else takes a place in its queue. Waits for nothing: it is async
-/// because the task's waker has to be cloned where the shard is not locked.
-async fn start<R, K>(lock: R, key: K, caller: Caller) -> Result<Place<R, K>, LockError>
-where
-    R: Deref<Target = AsyncLock<K>> + Clone,
-    K: Eq + Hash,
-{
-    let hash = lock.shards.hash(&key);
-    match acquire_free(lock.clone(), hash, key, caller) {
-        Ok(held) => Ok(Place::Owned(held)),
-        Err((_, TryLockError::Closed)) => Err(LockError::Closed),
-        Err((key, TryLockError::Locked)) => {
-            let waker = current_waker().await;
-            enqueue(lock, hash, key, caller, waker)
-        }
-    }
-}
-
+/// Owns the key if it is free; gives it back if it is not.
 fn acquire_free<R, K>(
     lock: R,
     hash: u64,

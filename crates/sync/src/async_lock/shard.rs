@@ -101,6 +101,7 @@ impl<K> Shard<K> {
     }
 
     /// Makes the caller the owner of a key that has none.
+    #[inline]
     pub(super) fn own(&mut self, hash: u64, key: K, location: &'static Location<'static>) -> usize {
         let owner = Owner {
             location,
@@ -128,6 +129,7 @@ impl<K> Shard<K> {
     }
 
     /// Ends an ownership: the first waiter becomes the owner, or the entry goes.
+    #[inline]
     pub(super) fn release(&mut self, entry: usize) -> Leftovers<K> {
         let mut leftovers = Leftovers::none();
         let Some(owner) = self.keys.get_mut(entry) else {
