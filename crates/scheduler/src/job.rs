@@ -67,6 +67,9 @@ pub struct Job {
 }
 
 impl Job {
+    /// How often an occurrence is claimed at most, if the process dies at it every time.
+    pub const MAX_ATTEMPTS: u32 = 5;
+
     /// A job with the default policy.
     #[must_use]
     pub fn new(key: impl Into<JobKey>, spec: Spec, tz: TimeZone) -> Self {
@@ -167,5 +170,22 @@ impl Job {
             "jitter",
             "at most 366 days are allowed",
         )
+    }
+
+    /// Whether both fire at the same instants.
+    #[must_use]
+    pub fn has_same_instants(&self, other: &Self) -> bool {
+        self.spec == other.spec
+            && self.tz == other.tz
+            && self.policy.jitter == other.policy.jitter
+            && self.policy.dst == other.policy.dst
+    }
+
+    /// Whether an occurrence may be claimed again whose last claim, the `attempts`-th, was given
+    /// back or has let its lease end.
+    #[must_use]
+    pub fn claims_again(&self, released: bool, attempts: u32) -> bool {
+        let at_least_once = self.policy.execution == Execution::AtLeastOnce;
+        released || (at_least_once && attempts < Self::MAX_ATTEMPTS)
     }
 }

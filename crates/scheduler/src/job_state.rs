@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Cause, Execution, Job, JobKey, Misfire, Overlap, RunNow};
+use crate::{Cause, Job, JobKey, Misfire, Overlap, RunNow};
 
 /// Where a job stands in its schedule, and the rules by which its occurrences are claimed.
 ///
@@ -192,28 +192,6 @@ impl JobState {
     fn waiting_until(&self, job: &Job, next: Timestamp) -> Option<Timestamp> {
         let from = shift(self.busy_from?, -jitter(job));
         (next <= from).then_some(from)
-    }
-}
-
-impl Job {
-    /// How often an occurrence is claimed at most, if the process dies at it every time.
-    pub const MAX_ATTEMPTS: u32 = 5;
-
-    /// Whether both fire at the same instants.
-    #[must_use]
-    pub fn has_same_instants(&self, other: &Self) -> bool {
-        self.spec == other.spec
-            && self.tz == other.tz
-            && self.policy.jitter == other.policy.jitter
-            && self.policy.dst == other.policy.dst
-    }
-
-    /// Whether an occurrence may be claimed again whose last claim, the `attempts`-th, was given
-    /// back or has let its lease end.
-    #[must_use]
-    pub fn claims_again(&self, released: bool, attempts: u32) -> bool {
-        let at_least_once = self.policy.execution == Execution::AtLeastOnce;
-        released || (at_least_once && attempts < Self::MAX_ATTEMPTS)
     }
 }
 

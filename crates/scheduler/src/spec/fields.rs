@@ -138,7 +138,7 @@ impl Fields {
         let (hours, minutes) = (u64::from(self.hours), self.minutes);
         let second_span = i64::from(last(self.seconds) - first(self.seconds));
         let minute_span = i64::from(last(minutes) - first(minutes)) * 60 + second_span;
-        let day_span = i64::from(self.last_time().duration_since(self.first_time()).as_secs());
+        let day_span = self.last_time().duration_since(self.first_time()).as_secs();
         [
             closest(self.seconds),
             closest(minutes).map(|gap| gap * 60 - second_span),

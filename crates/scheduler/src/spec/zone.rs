@@ -16,6 +16,12 @@ use crate::{Dst, Fold, Gap};
 /// Wall times of a longer gap do not fire at its end: a skipped day is not caught up.
 const LARGEST_GAP_SECONDS: i32 = 3 * 3_600;
 
+/// What interval jobs do: they follow elapsed time.
+const ELAPSED: Dst = Dst {
+    gap: Gap::Skip,
+    fold: Fold::Both,
+};
+
 /// Segments walked through at most: more than a zone has within the horizon of a civil search.
 const MAX_SEGMENTS: usize = 512;
 
@@ -26,14 +32,7 @@ pub(super) fn next_after(
     dst: Dst,
 ) -> Option<Timestamp> {
     let after = Timestamp::from_second(floor_second(after)).ok()?;
-    let dst = if fields.interval {
-        Dst {
-            gap: Gap::Skip,
-            fold: Fold::Both,
-        }
-    } else {
-        dst
-    };
+    let dst = if fields.interval { ELAPSED } else { dst };
     if dst.gap != Gap::ShiftByGap
         && let Some(next) = next_away_from_transitions(fields, after, tz)
     {
@@ -165,4 +164,56 @@ fn just_before(civil: DateTime) -> DateTime {
     civil
         .checked_sub(jiff::SignedDuration::from_secs(1))
         .unwrap_or(DateTime::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Dialect, Kind, Spec};
+
+    #[test]
+    fn common_case_agrees_with_the_walk_around_every_transition() {
+        let specs = [
+            "30 2 * * *",
+            "*/20 * * * *",
+            "0 0 * * *",
+            "15 1 * * SUN",
+            "0 3 29 2 *",
+        ];
+        let from: Timestamp = "2000-01-01T00:00:00Z".parse().unwrap();
+        let to: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+        let mut compared = 0;
+        for zone in [
+            "Europe/Berlin",
+            "Australia/Lord_Howe",
+            "Africa/Casablanca",
+            "Pacific/Apia",
+        ] {
+            let tz = TimeZone::get(zone).unwrap();
+            for transition in tz.following(from).take_while(|t| t.timestamp() < to) {
+                for (text, step) in specs.iter().zip(0..) {
+                    let spec = Spec::parse(text, Dialect::Posix5).unwrap();
+                    let Kind::Fields(fields) = &spec.0.kind else {
+                        unreachable!()
+                    };
+                    for minutes in (-200..200).step_by(17 + step) {
+                        let after =
+                            transition.timestamp() + jiff::SignedDuration::from_mins(minutes);
+                        let dst = if fields.interval {
+                            ELAPSED
+                        } else {
+                            Dst::default()
+                        };
+                        let walked = Segment::walk(&tz, after)
+                            .find_map(|segment| segment.next_after(fields, after, dst));
+                        if let Some(quick) = next_away_from_transitions(fields, after, &tz) {
+                            assert_eq!(Some(quick), walked, "{text} in {zone} after {after}");
+                            compared += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(compared > 10_000, "only {compared}");
+    }
 }
