@@ -183,6 +183,13 @@ async fn cancellation_storm_leaves_nothing_behind() {
     random.shuffle(&mut waits);
     drop(waits);
     assert_eq!((limiter.waiting(), keyed.waiting(&1)), (0, 0));
+    // Nobody is ahead of a caller that comes now.
+    for denied in [limiter.try_acquire(1), keyed.try_acquire(&1, 1)] {
+        let Err(RateError::Denied { retry_after }) = denied else {
+            panic!("{denied:?}");
+        };
+        assert!(retry_after <= millis(1_000), "{retry_after:?}");
+    }
     tokio::time::sleep(millis(1_000)).await;
     assert_eq!(limiter.try_acquire(1), Ok(()));
 }
