@@ -132,7 +132,11 @@ impl HubBuilder {
             registry: Registry::new(limits.clone()),
             places: Arc::default(),
             heartbeat: Heartbeat::new(&limits, self.clock.clone()),
-            publishers: AsyncLock::new(),
+            publishers: AsyncLock::builder()
+                .name("publishers of a topic")
+                .clock(self.clock.clone())
+                .build()
+                .unwrap_or_default(),
             counters: Default::default(),
             instance: since_epoch.unwrap_or_default().as_nanos() as u64,
             clock: self.clock,

@@ -1,6 +1,6 @@
 use std::{error::Error, time::Duration};
 
-/// Why a [`Payload`] could not be made.
+/// Why a [`Payload`](crate::Payload) could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
@@ -209,7 +209,7 @@ pub enum Refusal {
     /// The hub is not started, or shuts down: 503.
     #[error("the hub is not running")]
     NotRunning,
-    /// The request is no WebSocket upgrade of version 13: 400 or 426.
+    /// The request is no WebSocket upgrade of version 13: 426.
     #[error("not a websocket upgrade: {problem}")]
     NotAnUpgrade {
         /// What is missing.

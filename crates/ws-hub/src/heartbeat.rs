@@ -43,8 +43,8 @@ struct Entry {
 enum Awaited {
     /// Time for a ping.
     Ping,
-    /// A sign of life since this pulse.
-    Life(u32),
+    /// A sign of life since this pulse, until this tick.
+    Life { since: u32, until: u64 },
 }
 
 impl Heartbeat {
@@ -107,13 +107,20 @@ impl Heartbeat {
         let (after, next) = match awaited {
             Awaited::Ping => {
                 connection.outbox.ping();
-                (self.timeout, Awaited::Life(pulse))
+                let (since, until) = (pulse, self.due(self.timeout));
+                (self.timeout, Awaited::Life { since, until })
             }
-            Awaited::Life(before) if before == pulse => {
-                connection.outbox.evict(Disconnect::NO_PONG);
-                return;
+            Awaited::Life { since, until } if since == pulse => {
+                let present = self.ticks(self.clock.monotonic() - self.origin);
+                if present >= until {
+                    connection.outbox.evict(Disconnect::NO_PONG);
+                    return;
+                }
+                // It came early, for an expiry that the clock has moved away again.
+                let left = self.tick * (until - present).min(SLOTS as u64) as u32;
+                (left, awaited)
             }
-            Awaited::Life(_) => {
+            Awaited::Life { .. } => {
                 let rest = self.jittered(connection).saturating_sub(self.timeout);
                 (rest, Awaited::Ping)
             }
@@ -129,19 +136,24 @@ impl Heartbeat {
         after: Duration,
         waits_for: Awaited,
     ) {
-        let mut after = after;
-        if let (Awaited::Ping, Some(expires)) = (waits_for, connection.expires) {
+        let expires = connection.expires.map(|expires| {
             let left = expires.duration_since(self.clock.wall());
-            after = after.min(left.unwrap_or_default());
-        }
-        // Rounded up, and never the slot that is being turned: no deadline comes early.
-        let present = self.clock.monotonic() - self.origin;
-        let due = (self.ticks(present + after) + 1).max(wheel.now);
+            left.unwrap_or_default()
+        });
+        let due = self.due(expires.map_or(after, |left| after.min(left)));
+        // Never the slot that was turned already.
+        let due = due.max(wheel.now);
         wheel.slots[due as usize % SLOTS].push(Entry {
             connection: Arc::downgrade(connection),
             due,
             waits_for,
         });
+    }
+
+    /// The tick when `after` is over: rounded up, so that no deadline comes early.
+    fn due(&self, after: Duration) -> u64 {
+        let present = self.clock.monotonic() - self.origin;
+        self.ticks(present + after) + 1
     }
 
     fn ticks(&self, time: Duration) -> u64 {

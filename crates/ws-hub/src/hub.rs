@@ -18,7 +18,8 @@ use crate::{
 
 /// The hub. A handle: clones share it.
 ///
-/// It owns every task that it starts, between [`start`](Self::start) and [`stop`](Self::stop).
+/// It owns every task that it starts, between [`start`](Self::start) and [`stop`](Self::stop);
+/// when the last handle is dropped without a stop, clients are cut.
 #[derive(Clone, Debug)]
 pub struct Hub {
     pub(crate) inner: Arc<Inner>,
@@ -37,6 +38,16 @@ pub(crate) enum Phase {
     Idle,
     Running(Arc<Run>),
     Stopping(watch::Receiver<Option<ShutdownReport>>),
+}
+
+impl Drop for Inner {
+    /// Without a stop the tasks end as well, in no order.
+    fn drop(&mut self) {
+        if let Phase::Running(run) = &*lock(&self.phase) {
+            run.drain.cancel();
+            run.abort.cancel();
+        }
+    }
 }
 
 /// What became of a publication.

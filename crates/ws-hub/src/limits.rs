@@ -32,7 +32,7 @@ pub struct Limits {
     pub command_burst: u32,
     /// Messages waiting for one client. 1 024.
     pub queue_messages: usize,
-    /// Bytes waiting for one client. 1 MiB. Recovery gives back at most half of it.
+    /// Bytes waiting for one client. 1 MiB. One reply carries at most half of it.
     pub queue_bytes: usize,
     /// Publications given back by one recovery. 1 000.
     pub recovery_messages: usize,
@@ -81,8 +81,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Bytes of publications that one recovery gives back.
-    pub(crate) fn recovery_bytes(&self) -> usize {
+    /// What one reply may carry in publications, or as the answer of an rpc.
+    pub(crate) fn reply_bytes(&self) -> usize {
         self.queue_bytes / 2
     }
 

@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
 use crate::{
-    HistoryPage, Limits, Publication,
+    HistoryPage, Publication,
     protocol::{Since, SubscribeResult},
     subscription::Place,
 };
+
+/// What a publication takes in a reply beside its data, at most.
+const FRAME_BYTES: usize = 48;
 
 /// What a subscriber is told of the past, and where its live publications go on.
 #[derive(Debug)]
@@ -18,9 +21,11 @@ pub(crate) struct Recovery {
 impl Recovery {
     /// Judges a page of history that was read after the position the client knows.
     ///
-    /// All or nothing: every publication since then, or none and `recovered: false`.
-    pub(crate) fn new(page: HistoryPage, since: Option<&Since<'_>>, limits: &Limits) -> Self {
-        let recovered = since.is_some_and(|since| is_complete(&page, since, limits));
+    /// All or nothing: every publication since then, or none and `recovered: false`. It takes no
+    /// more bytes of the reply than `budget`.
+    pub(crate) fn new(page: HistoryPage, since: Option<&Since<'_>>, budget: usize) -> Self {
+        let recovered = since.is_some_and(|since| is_complete(&page, since))
+            && bytes(&page.publications) <= budget;
         Self {
             place: Place {
                 offset: page.top.offset,
@@ -34,6 +39,11 @@ impl Recovery {
                 Vec::new()
             },
         }
+    }
+
+    /// What the publications take in the reply.
+    pub(crate) fn bytes(&self) -> usize {
+        bytes(&self.publications)
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -53,13 +63,16 @@ impl Recovery {
     }
 }
 
-fn is_complete(page: &HistoryPage, since: &Since<'_>, limits: &Limits) -> bool {
+fn is_complete(page: &HistoryPage, since: &Since<'_>) -> bool {
     let offsets = page.publications.iter().map(|p| p.offset);
-    let bytes: usize = page.publications.iter().map(|p| p.data.len()).sum();
     since.epoch == page.top.epoch
         && since.offset <= page.top.offset
         && offsets.eq(since.offset + 1..=page.top.offset)
-        && bytes <= limits.recovery_bytes()
+}
+
+fn bytes(publications: &[Publication]) -> usize {
+    let publications = publications.iter();
+    publications.map(|p| p.data.len() + FRAME_BYTES).sum()
 }
 
 #[cfg(test)]
@@ -78,7 +91,7 @@ mod tests {
             offset: since,
             epoch: epoch.into(),
         };
-        let recovery = Recovery::new(page, Some(&since), &Limits::default());
+        let recovery = Recovery::new(page, Some(&since), 1_000);
         assert_eq!(recovery.place().offset, top);
         let kept = if recovery.recovered { offsets.len() } else { 0 };
         assert_eq!(recovery.publications.len(), kept);
@@ -107,11 +120,7 @@ mod tests {
             offset: 0,
             epoch: "e".into(),
         };
-        let limits = Limits {
-            queue_bytes: 200,
-            ..Limits::default()
-        };
-        assert!(!Recovery::new(page.clone(), Some(&since), &limits).recovered);
-        assert!(Recovery::new(page, Some(&since), &Limits::default()).recovered);
+        assert!(!Recovery::new(page.clone(), Some(&since), 149).recovered);
+        assert!(Recovery::new(page, Some(&since), 150).recovered);
     }
 }

@@ -28,9 +28,9 @@ impl Shared {
         match run {
             Some(run) => {
                 let shared = self.clone();
-                let abort = run.abort.clone();
+                let drain = run.drain.clone();
                 run.tasks.spawn(async move {
-                    abort.run_until_cancelled(shared.repair(topic)).await;
+                    drain.run_until_cancelled(shared.repair(topic)).await;
                 });
             }
             None => {

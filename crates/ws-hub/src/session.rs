@@ -80,7 +80,12 @@ impl Session {
         handshake: Handshake,
         outbox: Arc<Outbox>,
     ) -> Self {
-        let limiter = RateLimiter::new(shared.quota);
+        let limiter = RateLimiter::builder(shared.quota)
+            .name("commands of a client")
+            .clock(shared.clock.clone())
+            .build()
+            // Only a bound on waiters could be refused, and nobody waits here.
+            .unwrap_or_else(|_| RateLimiter::new(shared.quota));
         Self {
             shared,
             run,
@@ -211,13 +216,16 @@ impl Session {
 
         let topics = &identity.server_subscriptions;
         let mut recoveries = BTreeMap::new();
+        let mut budget = self.shared.limits.reply_bytes();
         for topic in topics {
             if recoveries.contains_key(topic.as_str()) {
                 continue;
             }
             let since = request.since(topic);
-            let recovery = self.prepare(&connection, topic, since.as_ref(), true).await;
-            recoveries.insert(topic.as_str(), recovery.map_err(server_side)?);
+            let recovery = self.prepare(&connection, topic, since.as_ref(), budget, true);
+            let recovery = recovery.await.map_err(server_side)?;
+            budget -= recovery.as_ref().map_or(0, Recovery::bytes);
+            recoveries.insert(topic.as_str(), recovery);
             connection.touch();
         }
         let subs = recoveries.iter().map(|(&topic, recovery)| {
@@ -294,7 +302,9 @@ impl Session {
             return Err(ErrorReply::PERMISSION_DENIED.into());
         }
         let connection = &client.connection;
-        let recovery = self.prepare(connection, topic, since, false).await?;
+        let budget = self.shared.limits.reply_bytes();
+        let recovery = self.prepare(connection, topic, since, budget, false);
+        let recovery = recovery.await?;
         let result = recovery.as_ref().map(Recovery::result);
         self.reply(id, &ReplyBody::Subscribe(result.unwrap_or_default()));
         self.activate(connection, topic, recovery.as_ref());
@@ -307,6 +317,7 @@ impl Session {
         connection: &Arc<Connection>,
         topic: &str,
         since: Option<&Since<'_>>,
+        budget: usize,
         server_side: bool,
     ) -> Result<Option<Recovery>, Failure> {
         let shared = &self.shared;
@@ -323,7 +334,7 @@ impl Session {
         let after = since.map(|since| since.offset.min(i64::MAX as u64));
         let read = history.read(topic, after, shared.limits.recovery_messages);
         match within(shared.limits.command_timeout, "read history", read).await {
-            Ok(page) => Ok(Some(Recovery::new(page, since, &shared.limits))),
+            Ok(page) => Ok(Some(Recovery::new(page, since, budget))),
             Err(error) => {
                 // It is pending: marked to leave, it is gone on activation.
                 shared.registry.leave(connection, topic, None, None);
@@ -391,6 +402,14 @@ impl Session {
         let answer = timeout(self.shared.limits.command_timeout, call).await;
         let answer = answer.map_err(|_| ErrorReply::INTERNAL)?;
         let answer = answer.map_err(ErrorReply::from)?;
+        if answer.len() > self.shared.limits.reply_bytes() {
+            warn!(
+                method = &*request.method,
+                bytes = answer.len(),
+                "rpc answer too large"
+            );
+            return Err(ErrorReply::INTERNAL.into());
+        }
         let data = answer.as_raw();
         self.reply(id, &ReplyBody::Rpc(RpcResult { data }));
         Ok(())

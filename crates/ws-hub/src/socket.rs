@@ -176,7 +176,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// would overtake our close frame.
     async fn linger(&mut self) {
         let stream = self.stream.get_mut();
-        let mut buffer = [0; 1024];
+        // Not in the future of every connection that lives.
+        let mut buffer = vec![0; 4096];
         let mut left = LINGER_BYTES;
         while let Ok(read @ 1..) = stream.read(&mut buffer).await {
             left = left.saturating_sub(read);

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use steadfast_clock::{Clock, Instant, SystemClock};
 use steadfast_ws_hub::{
     Handshake, Hub, HubBuilder, Payload,
     testing::{OpenAuthorizer, TokenAuthenticator},
@@ -95,6 +96,15 @@ pub(crate) async fn pipe(hub: &Hub, buffer: usize) -> Client<DuplexStream> {
 
 pub(crate) fn payload(value: impl serde::Serialize) -> Payload {
     Payload::encode(&value).unwrap()
+}
+
+/// Tokio's time, paused or not.
+pub(crate) fn now() -> Instant {
+    SystemClock.monotonic()
+}
+
+pub(crate) fn since(start: Instant) -> Duration {
+    now() - start
 }
 
 /// Waits until `condition` holds.

@@ -2,18 +2,18 @@ use std::time::Duration;
 
 use serde_json::json;
 use steadfast_ws_hub::Limits;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use crate::client::{builder, payload, pipe, spawn, started, until};
+use crate::client::{builder, now, payload, pipe, since, spawn, started, until};
 
 #[tokio::test(start_paused = true)]
 async fn silent_client_is_evicted_with_3012_after_the_deadline() {
     let hub = started(builder()).await;
     let mut client = pipe(&hub, 4096).await;
     client.hello("alice").await;
-    let start = Instant::now();
+    let start = now();
     assert_eq!(client.closed().await, Some(3012));
-    let waited = start.elapsed().as_secs_f64();
+    let waited = since(start).as_secs_f64();
     // 25 s varied by a tenth, 10 s to answer, and a tick of a second on each.
     assert!((32.5..=40.0).contains(&waited), "{waited}");
     until("evicted", || hub.stats().evicted_silent == 1).await;
@@ -25,13 +25,13 @@ async fn client_that_answers_pings_stays() {
     let hub = started(builder()).await;
     let mut client = pipe(&hub, 4096).await;
     client.hello("alice").await;
-    let mut last = Instant::now();
+    let mut last = now();
     for turn in 0..20 {
         client.receive().await.unwrap();
         assert_eq!(client.lines().back(), Some(&json!({})));
-        let gap = last.elapsed().as_secs_f64();
+        let gap = since(last).as_secs_f64();
         assert!((22.0..=30.0).contains(&gap), "ping {turn} after {gap}");
-        last = Instant::now();
+        last = now();
         client.send_text("{}").await;
     }
     assert_eq!(hub.stats().connections, 1);
@@ -105,11 +105,11 @@ async fn stalled_socket_is_given_up_after_the_write_timeout() {
     let mut stalled = pipe(&hub, 1024).await;
     stalled.hello("stalled").await;
     stalled.subscribe("t").await;
-    let start = Instant::now();
+    let start = now();
     // Far from filling the queue, but more than the pipe takes.
     hub.publish("t", payload("x".repeat(4_000))).await.unwrap();
     until("given up", || hub.stats().connections == 0).await;
-    let waited = start.elapsed().as_secs_f64();
+    let waited = since(start).as_secs_f64();
     assert!((10.0..=10.1).contains(&waited), "{waited}");
     assert_eq!(hub.stats().evicted_slow, 1);
     until("its socket is gone", || hub.stats().sockets == 0).await;

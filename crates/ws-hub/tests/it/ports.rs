@@ -9,9 +9,9 @@ use steadfast_ws_hub::{
     MockHistory, MockObserver, MockRpcHandler, PortError, Refusal, RpcError, StreamPosition,
     testing::{OpenAuthorizer, TokenAuthenticator},
 };
-use tokio::{io::duplex, time::Instant};
+use tokio::io::duplex;
 
-use crate::client::{builder, payload, pipe, started};
+use crate::client::{builder, now, payload, pipe, since, started};
 
 fn down() -> PortError {
     PortError::transient("ask the database", "connection refused")
@@ -80,18 +80,18 @@ impl steadfast_ws_hub::Authenticator for Stuck {
 #[tokio::test(start_paused = true)]
 async fn authenticator_that_hangs_is_given_up_after_its_deadline() {
     let hub = started(Hub::builder().authenticator(Arc::new(Stuck))).await;
-    let start = Instant::now();
+    let start = now();
     let handshake = Handshake::new("/?stuck=1".parse().unwrap(), Default::default());
     let refusal = hub.serve_stream(duplex(64).0, handshake).await.unwrap_err();
     assert_eq!(refusal.response().status(), 503);
-    assert_eq!(start.elapsed().as_secs(), 5);
+    assert_eq!(since(start).as_secs(), 5);
 
     let mut client = pipe(&hub, 4096).await;
     client
         .send_text(r#"{"id":1,"connect":{"token":"x"}}"#)
         .await;
     assert_eq!(client.closed().await, Some(3004));
-    assert_eq!(start.elapsed().as_secs(), 10);
+    assert_eq!(since(start).as_secs(), 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,9 +101,9 @@ async fn stop_does_not_wait_for_an_authenticator_that_hangs() {
     let (stopped, refused) = tokio::join!(
         async {
             tokio::task::yield_now().await;
-            let start = Instant::now();
+            let start = now();
             hub.stop(Duration::from_secs(3)).await;
-            start.elapsed()
+            since(start)
         },
         hub.serve_stream(duplex(64).0, handshake)
     );

@@ -1,14 +1,12 @@
 use std::time::Duration;
 
 use steadfast_ws_hub::{Handshake, Refusal, ServeError, ShutdownReport};
-use tokio::{
-    io::duplex,
-    net::TcpListener,
-    time::{Instant, sleep},
-};
+use tokio::{io::duplex, net::TcpListener, time::sleep};
 use tokio_tungstenite::tungstenite::Error;
 
-use crate::client::{builder, connect, dial, payload, pipe, serve, spawn, started, until};
+use crate::client::{
+    builder, connect, dial, now, payload, pipe, serve, since, spawn, started, until,
+};
 
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -49,11 +47,11 @@ async fn deaf_clients_are_cut_at_the_end_of_the_grace() {
     deaf.hello("deaf").await;
     let opening = pipe(&hub, 1024).await;
     until("both are here", || hub.stats().sockets == 2).await;
-    let start = Instant::now();
+    let start = now();
     let report = hub.stop(GRACE).await;
     assert_eq!(report.graceful + report.forced, 2);
     assert_eq!(report.forced, 2);
-    assert!(start.elapsed() < GRACE + Duration::from_millis(100));
+    assert!(since(start) < GRACE + Duration::from_millis(100));
     assert_eq!((hub.stats().sockets, hub.stats().connections), (0, 0));
     drop((deaf, opening));
 }
@@ -76,12 +74,12 @@ async fn concurrent_stops_get_one_report_and_a_start_waits_for_them() {
     let hub = started(builder()).await;
     let mut deaf = pipe(&hub, 1024).await;
     deaf.hello("deaf").await;
-    let begin = Instant::now();
+    let begin = now();
     let late = async {
         sleep(Duration::from_secs(1)).await;
         assert!(!hub.is_running());
         hub.start().await;
-        begin.elapsed()
+        since(begin)
     };
     let (first, second, started) = tokio::join!(hub.stop(GRACE), hub.stop(GRACE), late);
     assert_eq!((first, first.forced), (second, 1));
@@ -135,4 +133,19 @@ async fn concurrent_starts_make_one_run() {
         }
     };
     refused.await;
+}
+
+#[tokio::test]
+async fn hub_dropped_without_a_stop_cuts_its_clients() {
+    let hub = started(builder()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut serving = tokio::task::JoinSet::new();
+    let server = hub.clone();
+    serving.spawn(async move { server.serve(listener).await });
+    let mut client = connect(address, "alice").await;
+    serving.shutdown().await;
+    client.subscribe("t").await;
+    drop(hub);
+    assert_eq!(client.closed().await, None);
 }
