@@ -15,7 +15,7 @@ pub struct Fire {
     /// The instant named by the schedule, or, for [`Cause::Manual`], that of the request. With
     /// the namespace and the key it identifies the occurrence: deduplicate effects by it.
     pub scheduled_for: Timestamp,
-    /// How long after `scheduled_for` the run was claimed.
+    /// How long after `scheduled_for` the run started.
     pub late: Duration,
     /// Grows with every claim: a store that remembers the greatest it has seen can refuse a run
     /// that was overtaken.

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use crate::{Dst, Execution, InvalidJob, LockName, Misfire, Overlap, Policy, Spec};
 
-/// The longest timeout and the widest jitter.
+/// The longest timeout and window, and the widest jitter.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// The identity of a job within its namespace, such as `user:42`.
@@ -154,22 +154,27 @@ impl Job {
             .as_ref()
             .is_none_or(|lock| name_fits(lock.as_str()));
         require(lock_fits, "lock", "1 to 255 bytes are allowed")?;
-        let all_fits = match policy.misfire {
-            Misfire::All { max, .. } => (1..=Misfire::MAX_ALL).contains(&max),
-            Misfire::Skip | Misfire::OnceLatest => true,
+        let (all_fits, window) = match policy.misfire {
+            Misfire::All { max, window } => ((1..=Misfire::MAX_ALL).contains(&max), window),
+            Misfire::Skip | Misfire::OnceLatest => (true, Duration::ZERO),
         };
         require(all_fits, "misfire", "a max of 1 to 1000 is allowed")?;
         let allow_fits = policy.overlap != Overlap::Allow(0);
         require(allow_fits, "overlap", "at least 1 run must be allowed")?;
-        let millisecond = Duration::from_millis(1);
-        let timeout_fits = |timeout| (millisecond..=LONGEST).contains(&timeout);
-        let timeout_fits = policy.timeout.is_none_or(timeout_fits);
-        require(timeout_fits, "timeout", "1 ms to 366 days are allowed")?;
-        require(
-            policy.jitter <= LONGEST,
-            "jitter",
-            "at most 366 days are allowed",
-        )
+        let shortest = Duration::from_millis(1);
+        let timeout = policy.timeout.unwrap_or(shortest);
+        // Stores keep milliseconds: what they give back must equal what they were given.
+        let durations = [
+            ("misfire", window, Duration::ZERO),
+            ("timeout", timeout, shortest),
+            ("jitter", policy.jitter, Duration::ZERO),
+        ];
+        for (field, duration, least) in durations {
+            let whole = duration.subsec_nanos().is_multiple_of(1_000_000);
+            let fits = whole && (least..=LONGEST).contains(&duration);
+            require(fits, field, "whole milliseconds up to 366 days are allowed")?;
+        }
+        Ok(())
     }
 
     /// Whether both fire at the same instants.

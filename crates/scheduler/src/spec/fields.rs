@@ -154,15 +154,22 @@ impl Fields {
     /// The fewest days from one matching date to the next, over a whole Gregorian cycle.
     fn closest_days(&self) -> i64 {
         let mut shortest = i64::from(i32::MAX);
-        let Some(mut previous) = self.next_date(Date::constant(1999, 12, 31)) else {
-            return shortest;
-        };
-        while shortest > 1 && previous.year() < 2000 + GREGORIAN_CYCLE_YEARS {
-            let Some(next) = self.next_date(previous) else {
-                break;
-            };
-            shortest = shortest.min(next.duration_since(previous).as_hours() / 24);
-            previous = next;
+        let mut previous: Option<Date> = None;
+        for year in 2000..=2000 + GREGORIAN_CYCLE_YEARS {
+            let mut months = u64::from(self.months);
+            while months != 0 && shortest > 1 {
+                let month = first(months);
+                months &= months - 1;
+                let days = u64::from(self.days_of(year, month));
+                if days == 0 {
+                    continue;
+                }
+                let date = |day| Date::constant(year, month, day);
+                let since = |previous| date(first(days)).duration_since(previous).as_hours() / 24;
+                let gaps = [closest(days), previous.map(since)];
+                shortest = gaps.into_iter().flatten().fold(shortest, i64::min);
+                previous = Some(date(last(days)));
+            }
         }
         shortest
     }

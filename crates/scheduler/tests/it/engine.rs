@@ -484,7 +484,7 @@ async fn invalid_jobs_and_settings_are_refused_by_name() {
         max,
         window: minutes(1),
     };
-    let bad: [(&str, Job); 7] = [
+    let bad: [(&str, Job); 8] = [
         ("key", job("", "* * * * *")),
         ("key", job(&long, "* * * * *")),
         (
@@ -501,6 +501,10 @@ async fn invalid_jobs_and_settings_are_refused_by_name() {
             job("job", "* * * * *").overlap(Overlap::Allow(0)),
         ),
         ("timeout", job("job", "* * * * *").timeout(Duration::ZERO)),
+        (
+            "jitter",
+            job("job", "* * * * *").jitter(Duration::from_micros(1)),
+        ),
     ];
     for (field, job) in bad {
         let error = fixture.scheduler.upsert(job).await.unwrap_err();

@@ -1,6 +1,9 @@
 //! The crate as its users see it.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
 
 mod cases;
 mod engine;

@@ -1,13 +1,15 @@
+mod claim;
 mod rows;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::SqlitePool;
 
-use self::rows::{JobRow, RowError, RunRow, Tx, abort_runs, end_run, insert_run, take_numbers};
+use self::claim::{claim_again, claim_job, set_aside};
+use self::rows::{JobRow, RowError, Tx, end_run, take_numbers};
 use crate::{
-    ClaimRequest, Claimed, Ending, FinishedRun, Job, JobKey, JobStatus, JobStore, Outcome, Overlap,
-    Run, RunId, RunNow, StoreError, Upserted,
+    ClaimRequest, Claimed, Ending, FinishedRun, Job, JobKey, JobStatus, JobStore, RunId, RunNow,
+    StoreError, Upserted,
 };
 
 /// A [`JobStore`] in a SQLite file, for the processes of one host.
@@ -80,91 +82,6 @@ SELECT MIN(due) FROM (
   UNION ALL
   SELECT MIN(lease_until) FROM sched_run WHERE ns = ?1 AND finished_at IS NULL
 )";
-
-async fn claim_job(
-    tx: &mut Tx,
-    request: &ClaimRequest,
-    mut row: JobRow,
-    runs: &mut Vec<Run>,
-) -> Result<(), RowError> {
-    let ns = &request.namespace;
-    let limit = request.limit - runs.len();
-    let starts = row.state.claim(&row.job, request.now, request.grace, limit);
-    if !starts.is_empty() {
-        if row.job.policy.overlap == Overlap::Replace {
-            abort_runs(tx, ns, &row.job.key, request.now).await?;
-        }
-        let fence = take_numbers(tx, ns, starts.len()).await?;
-        for (start, fence) in starts.iter().zip(fence..) {
-            let run = Run {
-                id: RunId {
-                    key: row.job.key.clone(),
-                    scheduled_for: start.scheduled_for,
-                    fence,
-                },
-                generation: row.generation,
-                cause: start.cause,
-                policy: row.job.policy.clone(),
-            };
-            if insert_run(tx, request, &run).await? {
-                runs.push(run);
-            } else {
-                row.state.end(&row.job, request.now);
-            }
-        }
-    }
-    row.save_state(tx, ns).await?;
-    Ok(())
-}
-
-/// Claims runs whose lease has ended, or ends them where that is not allowed.
-async fn claim_again(
-    tx: &mut Tx,
-    request: &ClaimRequest,
-    runs: &mut Vec<Run>,
-) -> Result<(), RowError> {
-    let ns = &request.namespace;
-    for expired in RunRow::expired(tx, request).await? {
-        let row = JobRow::load_readable(tx, ns, &expired.id.key).await?;
-        let job = row
-            .filter(|row| row.generation == expired.generation)
-            .map(|row| row.job)
-            .filter(|job| job.claims_again(expired.released, expired.attempts));
-        match job {
-            Some(job) => {
-                let fence = take_numbers(tx, ns, 1).await?;
-                runs.push(expired.claim_again(tx, request, fence, &job).await?);
-            }
-            None => {
-                let outcome = if expired.released {
-                    Outcome::Superseded
-                } else {
-                    Outcome::Abandoned
-                };
-                end_run(tx, ns, &expired.id, &outcome, request.now).await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn set_aside(tx: &mut Tx, request: &ClaimRequest, error: RowError) -> Result<(), RowError> {
-    let RowError::Decode { key, source } = error else {
-        return Err(error);
-    };
-    tracing::error!(
-        namespace = %request.namespace,
-        key,
-        error = &*source as &dyn std::error::Error,
-        "a job cannot be read and is set aside until it is written anew"
-    );
-    sqlx::query("UPDATE sched_job SET due_at = NULL WHERE ns = ?1 AND key = ?2")
-        .bind(&request.namespace)
-        .bind(key)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
 
 #[async_trait]
 impl JobStore for SqliteJobStore {
