@@ -208,26 +208,24 @@ impl<B: Backend> Database<B> {
     /// Stops an initialisation at work, closes the pool, and waits until every connection has
     /// come back, `within` at most.
     ///
-    /// From its first poll on [`get`](Self::get) returns `None` and callers of an initialisation
-    /// at work get [`InitError::ShutDown`]. Connections that are still out when the time is up
+    /// [`get`](Self::get) returns `None` from then on, and callers of an initialisation at work
+    /// get [`InitError::ShutDown`]. Connections that are still out when the time is up
     /// are reported as leaked; the database is closed all the same. Concurrent calls take turns,
     /// and the later ones find nothing to close.
     ///
     /// # Cancel safety
     ///
-    /// Does nothing until polled. Dropped after that, the database is closed, without a report:
-    /// the pool takes no new work, and its connections are closed as they come back.
+    /// Does nothing until polled. Dropped after that, the database counts as closed, without a
+    /// report: a pool whose close had begun takes no new work, and its connections are closed as
+    /// they come back.
     pub async fn close(&self, within: Duration) -> CloseReport {
         let started = self.shared.clock.monotonic();
-        let deadline = started + within;
+        let left = || within.saturating_sub(self.elapsed(started));
         let closing = self.shared.begin_closing();
-        // The pool that was published; an attempt at work is told to stop, and is not dropped,
-        // so that it can close what it has opened.
-        if self.get().is_some() {
-            self.cell.reset();
-        }
-        let turn = timeout(self.left(deadline), self.shared.turn_to_close()).await;
-        // An attempt that does not end in time is dropped.
+        // An attempt at work has been told to stop, and ends its turn when it has closed what it
+        // had opened.
+        let turn = timeout(left(), self.shared.turn_to_close()).await;
+        // Takes back what was published, and drops an attempt that did not end in time.
         self.cell.reset();
         let mut report = CloseReport {
             generation: closing.generation(),
@@ -237,7 +235,7 @@ impl<B: Backend> Database<B> {
         };
         if let Some(pool) = self.shared.take_open() {
             let close = self.shared.backend.close(&pool);
-            if timeout(self.left(deadline), close).await.is_err() {
+            if timeout(left(), close).await.is_err() {
                 report.complete = false;
                 report.leaked = self.shared.backend.stats(&pool).in_use();
                 tracing::warn!(
@@ -285,10 +283,6 @@ impl<B: Backend> Database<B> {
             }
             Err(_) => Err(Arc::new(InitError::ShutDown)),
         }
-    }
-
-    fn left(&self, deadline: Instant) -> Duration {
-        deadline.saturating_duration_since(self.shared.clock.monotonic())
     }
 
     fn elapsed(&self, started: Instant) -> Duration {

@@ -175,3 +175,31 @@ async fn host_that_does_not_resolve_is_capped_and_named() {
         chain(&error).starts_with("cannot resolve the host of postgres at host.invalid:5432: ")
     );
 }
+
+#[tokio::test]
+async fn ping_tells_a_busy_pool_from_a_server_that_is_gone() {
+    let Some(server) = Server::start().await else {
+        return;
+    };
+    let upstream = ([127, 0, 0, 1], server.0.port()).into();
+    let proxy = FaultProxy::start(upstream).await.unwrap();
+    let url = format!("postgres://postgres@{}/postgres", proxy.addr());
+    let options = PostgresOptions::default()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_millis(300));
+    let backend = PostgresBackend::new(&url, options).unwrap();
+    let pool = backend.connect().await.unwrap();
+    let connection = pool.acquire().await.unwrap();
+    let text = chain(&backend.ping(&pool).await.unwrap_err());
+    assert!(
+        text.ends_with("all connections of the pool were in use for 300ms"),
+        "{text}"
+    );
+
+    drop(connection);
+    backend.ping(&pool).await.unwrap();
+    proxy.set(Fault::Refuse).await.unwrap();
+    let text = chain(&backend.ping(&pool).await.unwrap_err());
+    assert!(!text.contains("pool timed out"), "{text}");
+    assert!(text.contains(&proxy.addr().to_string()), "{text}");
+}

@@ -1,10 +1,10 @@
 use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::{Sqlite, pool::PoolConnection};
+use sqlx::{Connection, Sqlite, pool::PoolConnection};
 use steadfast_db_init::{
     Backend, Class, Database, InitError, SqliteBackend, SqliteFileError, SqliteOptions,
-    SqlitePools, conformance,
+    SqlitePools, classify_sqlite, conformance,
 };
 use tempfile::TempDir;
 
@@ -194,4 +194,47 @@ async fn read_only_directory_is_refused_by_name() {
         text.contains("the directory `/proc/self` is not writable"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn begin_write_takes_the_lock_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
+    let hasty = SqliteOptions::default().busy_timeout(Duration::from_millis(1));
+    let hasty = SqliteBackend::new(&path, hasty).unwrap();
+    let (ours, other) = (backend(&path), hasty);
+    let (ours, other) = (
+        ours.connect().await.unwrap(),
+        other.connect().await.unwrap(),
+    );
+    let transaction = ours.begin_write().await.unwrap();
+    let refused = other.begin_write().await.map(drop).unwrap_err();
+    assert_eq!(classify_sqlite(&refused), Class::Transient, "{refused}");
+    transaction.rollback().await.unwrap();
+    other.begin_write().await.unwrap().rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn file_locked_by_another_is_waited_for_and_then_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
+    // Not yet in WAL mode, and in somebody's hands.
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
+    let mut holder = sqlx::SqliteConnection::connect_with(&options)
+        .await
+        .unwrap();
+    let lock = holder.begin_with("BEGIN EXCLUSIVE").await.unwrap();
+
+    let waiting = tokio::time::timeout(Duration::from_millis(300), backend(&path).connect()).await;
+    assert!(waiting.is_err(), "gave up at once: {waiting:?}");
+    let hasty = SqliteOptions::default().busy_timeout(Duration::from_millis(50));
+    let hasty = SqliteBackend::new(&path, hasty).unwrap();
+    let error = hasty.connect().await.unwrap_err();
+    assert_eq!(error.class(), Class::Transient, "{error:?}");
+    assert!(chain(&error).contains(&path.display().to_string()));
+
+    lock.rollback().await.unwrap();
+    backend(&path).connect().await.unwrap();
 }

@@ -113,6 +113,13 @@ struct ConnectTimeout {
     within: Duration,
 }
 
+/// The server is well, but the pool had no connection for the ping.
+#[derive(Debug, Error)]
+#[error("all connections of the pool were in use for {waited:?}")]
+struct PoolBusy {
+    waited: Duration,
+}
+
 #[async_trait]
 impl Backend for PostgresBackend {
     type Pool = PgPool;
@@ -130,12 +137,19 @@ impl Backend for PostgresBackend {
     }
 
     async fn ping(&self, pool: &PgPool) -> Result<(), BackendError> {
+        let no_answer = || format!("no answer from postgres at {}", self.address());
         match sqlx::query("SELECT 1").execute(pool).await {
             Ok(_) => Ok(()),
-            Err(error) => Err(failure(
-                format!("no answer from postgres at {}", self.address()),
-                error,
-            )),
+            // The pool does not say why; a direct connection does.
+            Err(sqlx::Error::PoolTimedOut) => {
+                let connection = self.direct().await?;
+                // It has told what it was to tell.
+                let _ = connection.close().await;
+                let waited = self.options.acquire_timeout;
+                Err(BackendError::new(Class::Transient, no_answer())
+                    .with_source(PoolBusy { waited }))
+            }
+            Err(error) => Err(failure(no_answer(), error)),
         }
     }
 

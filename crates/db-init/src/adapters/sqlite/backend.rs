@@ -7,12 +7,16 @@ use sqlx::{
 };
 
 use steadfast_sync::{Decision, Retry};
+use thiserror::Error;
 
 use super::{SqliteOptions, SqlitePools, classify_sqlite, diagnose::diagnose, migrate};
 use crate::{
     Backend, BackendError, Class, ConfigError, LedgerOperation, MigrationError, MigrationId,
     MigrationSet, PoolStats,
 };
+
+/// How long the switch to WAL may take at least, however short the busy timeout is.
+const SWITCH_WITHIN: Duration = Duration::from_secs(1);
 
 /// SQLite on a file.
 ///
@@ -46,7 +50,7 @@ impl SqliteBackend {
             .initial_delay(Duration::from_millis(5))
             .max_delay(Duration::from_millis(50))
             .max_attempts(10_000)
-            .deadline(options.busy_timeout.saturating_mul(2))
+            .deadline(options.busy_timeout.saturating_mul(2).max(SWITCH_WITHIN))
             .build()
             .map_err(|error| ConfigError::new("busy_timeout", &error.to_string()))?;
         Ok(Self {
@@ -93,8 +97,12 @@ impl SqliteBackend {
         read.map(drop)
     }
 
+    fn cannot(&self, action: &str) -> String {
+        format!("cannot {action} SQLite database `{}`", self.path.display())
+    }
+
     async fn explain(&self, action: &str, error: sqlx::Error) -> BackendError {
-        let action = format!("cannot {action} SQLite database `{}`", self.path.display());
+        let action = self.cannot(action);
         let class = classify_sqlite(&error);
         let path = self.path.clone();
         match tokio::task::spawn_blocking(move || diagnose(&path, error)).await {
@@ -104,6 +112,11 @@ impl SqliteBackend {
         }
     }
 }
+
+/// The first try was cut off by the deadline.
+#[derive(Debug, Error)]
+#[error("others have held the file's lock all the time")]
+struct FileBusy;
 
 #[async_trait]
 impl Backend for SqliteBackend {
@@ -117,9 +130,12 @@ impl Backend for SqliteBackend {
             _ => Decision::Stop,
         };
         if let Err(error) = self.switch.run(|_| self.bootstrap(), is_busy).await {
-            // Cut off by the deadline: others have had the file all the time.
-            let error = error.into_last().unwrap_or(sqlx::Error::PoolTimedOut);
-            return Err(self.explain("open", error).await);
+            return Err(match error.into_last() {
+                Some(error) => self.explain("open", error).await,
+                None => {
+                    BackendError::new(Class::Transient, self.cannot("open")).with_source(FileBusy)
+                }
+            });
         }
         let options = self.connect_options();
         Ok(SqlitePools {
