@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::SystemTime};
+use std::{fmt, net::SocketAddr, time::SystemTime};
 
 use http::{HeaderMap, Uri};
 
@@ -64,7 +64,9 @@ impl Identity {
 }
 
 /// What is known of a client before its WebSocket opens.
-#[derive(Clone, Debug, Default)]
+///
+/// Printed for debugging it shows neither header values nor the query: they carry credentials.
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Handshake {
     /// Path and query of the request.
@@ -112,5 +114,39 @@ impl Handshake {
             .split('&')
             .filter_map(|pair| pair.split_once('='))
             .find_map(|(key, value)| (key == name).then_some(value))
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("path", &self.uri.path())
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("remote", &self.remote)
+            .field("identity", &self.identity)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_parameter_is_found_by_its_whole_name() {
+        let uri = "/ws?ticketed=no&ticket=a=b&ticket=second".parse().unwrap();
+        let handshake = Handshake::new(uri, HeaderMap::new());
+        assert_eq!(handshake.query("ticket"), Some("a=b"));
+        assert_eq!(handshake.query("tick"), None);
+    }
+
+    #[test]
+    fn debug_output_shows_no_credentials() {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", "Bearer hush".parse().unwrap());
+        let uri = "/ws?ticket=hush".parse().unwrap();
+        let shown = format!("{:?}", Handshake::new(uri, headers));
+        assert!(shown.contains("/ws") && shown.contains("authorization"));
+        assert!(!shown.contains("hush"), "{shown}");
     }
 }

@@ -113,7 +113,8 @@ impl Hub {
     /// Answers an upgrade request: 101, or why not.
     ///
     /// Send the response as it is. After 101 the hub attends the client on a task of its own.
-    /// `TCP_NODELAY` is the business of whoever accepts the sockets: set it.
+    /// `TCP_NODELAY` is set where hyper serves the socket itself; where something is wrapped around
+    /// it, TLS or axum's server, whoever accepts the sockets sets it.
     ///
     /// # Cancel safety
     ///
@@ -149,6 +150,8 @@ impl Hub {
             match upgraded.downcast::<TokioIo<TcpStream>>() {
                 Ok(parts) => {
                     let stream = parts.io.into_inner();
+                    // An error shows on the first write as well.
+                    let _ = stream.set_nodelay(true);
                     admitted.attend(stream, parts.read_buf).await;
                 }
                 Err(upgraded) => {

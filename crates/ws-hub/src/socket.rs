@@ -47,6 +47,8 @@ pub(crate) struct Socket<S> {
     stream: WebSocketStream<S>,
     outbox: Arc<Outbox>,
     unflushed: bool,
+    /// tungstenite's buffer is full.
+    blocked: bool,
     write_timeout: Duration,
     /// Runs while the socket takes no byte.
     stall: Option<Pin<Box<Sleep>>>,
@@ -67,6 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             stream: WebSocketStream::from_partially_read(stream, read, role, config).await,
             outbox,
             unflushed: false,
+            blocked: false,
             write_timeout: limits.write_timeout,
             stall: None,
             peer_closed: false,
@@ -98,23 +101,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         work: impl Future<Output = Result<T, Disconnect>>,
     ) -> Result<T, Disconnect> {
         let mut work = pin!(work);
-        poll_fn(|cx| {
-            loop {
-                if let Poll::Ready(disconnect) = self.poll_output(cx) {
-                    return Poll::Ready(Err(disconnect));
-                }
-                if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                    return Poll::Ready(done);
-                }
-                let waits_for_room = !self.outbox.has_room();
-                if let Poll::Ready(disconnect) = self.poll_output(cx) {
-                    return Poll::Ready(Err(disconnect));
-                }
-                // Room that was made here wakes nobody.
-                if !(waits_for_room && self.outbox.has_room()) {
-                    return Poll::Pending;
-                }
-            }
+        // What the work queues wakes this task, so that it is written in the next round.
+        poll_fn(|cx| match self.poll_output(cx) {
+            Poll::Ready(disconnect) => Poll::Ready(Err(disconnect)),
+            Poll::Pending => work.as_mut().poll(cx),
         })
         .await
     }
@@ -210,12 +200,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             if Pin::new(&mut self.stream).poll_ready(cx)?.is_pending() {
+                self.blocked = true;
                 return self.poll_stall(cx);
+            }
+            if std::mem::replace(&mut self.blocked, false) {
+                self.stall = None;
             }
             let Poll::Ready(batch) = self.outbox.poll_take(cx) else {
                 break;
             };
-            self.stall = None;
             Pin::new(&mut self.stream).start_send(text(batch))?;
             self.unflushed = true;
         }

@@ -146,3 +146,19 @@ async fn thousands_of_commands_in_one_frame_are_all_answered() {
     }
     assert_eq!(hub.stats().connections, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn trickle_of_messages_does_not_put_off_the_write_timeout() {
+    let hub = started(builder()).await;
+    let mut stalled = pipe(&hub, 1024).await;
+    stalled.hello("stalled").await;
+    stalled.subscribe("t").await;
+    hub.publish("t", payload("x".repeat(2_000))).await.unwrap();
+    let start = now();
+    while hub.stats().connections == 1 {
+        hub.publish("t", payload(1)).await.unwrap();
+        sleep(Duration::from_millis(500)).await;
+        assert!(since(start) < Duration::from_secs(20), "never given up");
+    }
+    assert_eq!(hub.stats().evicted_slow, 1);
+}

@@ -171,8 +171,10 @@ async fn publications_during_recovery_follow_the_reply_without_hole_or_duplicate
         until("history was read", || writer.inner.reads() > before).await;
         // Read already, and handed over late.
         publisher.publish_at(topic, two, "").unwrap();
-        for n in 3..=5 {
-            let publication = writer.inner.store(topic, payload(n));
+        let later: Vec<_> = (3..=5)
+            .map(|n| writer.inner.store(topic, payload(n)))
+            .collect();
+        for publication in later.into_iter().rev() {
             publisher.publish_at(topic, publication, "").unwrap();
         }
         writer.gate.add_permits(1);
@@ -186,6 +188,7 @@ async fn publications_during_recovery_follow_the_reply_without_hole_or_duplicate
         assert_eq!(client.publication(topic).await.1, Some(n));
     }
     assert!(client.is_quiet().await);
+    assert_eq!(history.inner.reads(), before + 1, "no repair");
 }
 
 #[tokio::test]
