@@ -1,1 +1,14 @@
-//! The composed service.
+//! Steadfast: a self-hosted service for scheduled notifications and realtime push.
+//!
+//! This crate composes the others into one binary. It holds what only the composed service needs:
+//! [`config`], [`accounts`], the [`adapters`] that join the crates' ports to each other and to SQL,
+//! the [`http`] API, and the [`services`] that start and stop in order. Nothing here is meant to be
+//! used by another project: cherry-pick the crates below instead.
+
+pub mod accounts;
+pub mod adapters;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod services;
+pub mod telemetry;

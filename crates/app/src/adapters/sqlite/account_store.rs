@@ -1,0 +1,327 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
+use steadfast_db_init::{Class, classify_sqlite};
+use uuid::Uuid;
+
+use crate::accounts::{
+    AccountStore, Role, Scope, SecretHash, Session, StoreError, StoredUser, Token, User, Username,
+};
+
+/// The tables of users, sessions and tokens.
+pub const ACCOUNT_MIGRATIONS: &[(u32, &str, &str)] = &[(
+    1,
+    "CREATE TABLE account (
+        id BLOB PRIMARY KEY,
+        username TEXT NOT NULL UNIQUE,
+        password TEXT NOT NULL,
+        role TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX account_admin ON account (id) WHERE role = 'admin';
+    CREATE TABLE session (
+        hash BLOB PRIMARY KEY,
+        user_id BLOB NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX session_by_user ON session (user_id);
+    CREATE INDEX session_by_end ON session (expires_at);
+    CREATE TABLE api_token (
+        id BLOB PRIMARY KEY,
+        hash BLOB NOT NULL UNIQUE,
+        user_id BLOB NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX api_token_by_user ON api_token (user_id, id);",
+    "CREATE TABLE account (
+        id UUID PRIMARY KEY,
+        username TEXT NOT NULL UNIQUE,
+        password TEXT NOT NULL,
+        role TEXT NOT NULL,
+        created_at BIGINT NOT NULL
+    );
+    CREATE INDEX account_admin ON account (id) WHERE role = 'admin';
+    CREATE TABLE session (
+        hash BYTEA PRIMARY KEY,
+        user_id UUID NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+        created_at BIGINT NOT NULL,
+        expires_at BIGINT NOT NULL
+    );
+    CREATE INDEX session_by_user ON session (user_id);
+    CREATE INDEX session_by_end ON session (expires_at);
+    CREATE TABLE api_token (
+        id UUID PRIMARY KEY,
+        hash BYTEA NOT NULL UNIQUE,
+        user_id UUID NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        expires_at BIGINT
+    );
+    CREATE INDEX api_token_by_user ON api_token (user_id, id);",
+)];
+
+/// Users, sessions and tokens in SQLite.
+#[derive(Clone, Debug)]
+pub struct SqliteAccountStore {
+    reader: SqlitePool,
+    writer: SqlitePool,
+}
+
+impl SqliteAccountStore {
+    /// On a database that has [`ACCOUNT_MIGRATIONS`].
+    #[must_use]
+    pub fn new(reader: SqlitePool, writer: SqlitePool) -> Self {
+        Self { reader, writer }
+    }
+}
+
+#[async_trait]
+impl AccountStore for SqliteAccountStore {
+    async fn has_admin(&self) -> Result<bool, StoreError> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM account WHERE role = 'admin')")
+            .fetch_one(&self.reader)
+            .await
+            .map_err(failed("looking for an administrator"))
+    }
+
+    async fn create_first_admin(&self, user: &StoredUser) -> Result<bool, StoreError> {
+        // One statement, so one transaction of the one writer: nothing comes between the check
+        // and the insert.
+        let done = insert_user(
+            "INSERT INTO account (id, username, password, role, created_at)
+             SELECT ?1, ?2, ?3, ?4, ?5
+             WHERE NOT EXISTS (SELECT 1 FROM account WHERE role = 'admin')
+             ON CONFLICT (username) DO NOTHING",
+            user,
+        );
+        let done = done.execute(&self.writer).await;
+        Ok(done
+            .map_err(failed("storing the first administrator"))?
+            .rows_affected()
+            == 1)
+    }
+
+    async fn create_user(&self, user: &StoredUser) -> Result<bool, StoreError> {
+        let done = insert_user(
+            "INSERT INTO account (id, username, password, role, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (username) DO NOTHING",
+            user,
+        );
+        let done = done.execute(&self.writer).await;
+        Ok(done.map_err(failed("storing a user"))?.rows_affected() == 1)
+    }
+
+    async fn user_by_name(&self, username: &Username) -> Result<Option<StoredUser>, StoreError> {
+        sqlx::query(
+            "SELECT id, username, role, created_at, password FROM account WHERE username = ?1",
+        )
+        .bind(username.as_str())
+        .try_map(|row: SqliteRow| {
+            Ok(StoredUser {
+                user: user(&row, 0)?,
+                password: row.try_get(4)?,
+            })
+        })
+        .fetch_optional(&self.reader)
+        .await
+        .map_err(failed("reading a user"))
+    }
+
+    async fn user_exists(&self, id: Uuid) -> Result<bool, StoreError> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM account WHERE id = ?1)")
+            .bind(id)
+            .fetch_one(&self.reader)
+            .await
+            .map_err(failed("looking for a user"))
+    }
+
+    async fn users(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<User>, StoreError> {
+        sqlx::query(
+            "SELECT id, username, role, created_at FROM account
+             WHERE id > coalesce(?1, x'') ORDER BY id LIMIT ?2",
+        )
+        .bind(after)
+        .bind(limit)
+        .try_map(|row: SqliteRow| user(&row, 0))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(failed("listing users"))
+    }
+
+    async fn create_session(&self, session: &Session) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO session (hash, user_id, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)",
+        )
+        .bind(session.hash.as_bytes().as_slice())
+        .bind(session.user_id)
+        .bind(session.created_at.as_microsecond())
+        .bind(session.expires_at.as_microsecond())
+        .execute(&self.writer)
+        .await
+        .map(drop)
+        .map_err(failed("storing a session"))
+    }
+
+    async fn session(&self, hash: &SecretHash) -> Result<Option<(Session, User)>, StoreError> {
+        let hash = *hash;
+        sqlx::query(
+            "SELECT session.created_at, session.expires_at,
+                    account.id, account.username, account.role, account.created_at
+             FROM session JOIN account ON account.id = session.user_id WHERE session.hash = ?1",
+        )
+        .bind(hash.as_bytes().as_slice())
+        .try_map(move |row: SqliteRow| {
+            let user = user(&row, 2)?;
+            let session = Session {
+                hash,
+                user_id: user.id,
+                created_at: time(&row, 0)?,
+                expires_at: time(&row, 1)?,
+            };
+            Ok((session, user))
+        })
+        .fetch_optional(&self.reader)
+        .await
+        .map_err(failed("reading a session"))
+    }
+
+    async fn delete_session(&self, hash: &SecretHash) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM session WHERE hash = ?1")
+            .bind(hash.as_bytes().as_slice())
+            .execute(&self.writer)
+            .await
+            .map(drop)
+            .map_err(failed("deleting a session"))
+    }
+
+    async fn create_token(&self, token: &Token) -> Result<(), StoreError> {
+        let scopes: Vec<_> = token.scopes.iter().map(|scope| scope.as_str()).collect();
+        sqlx::query(
+            "INSERT INTO api_token (id, hash, user_id, name, scopes, created_at, expires_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )
+        .bind(token.id)
+        .bind(token.hash.as_bytes().as_slice())
+        .bind(token.user_id)
+        .bind(&token.name)
+        .bind(scopes.join(" "))
+        .bind(token.created_at.as_microsecond())
+        .bind(token.expires_at.map(Timestamp::as_microsecond))
+        .execute(&self.writer)
+        .await
+        .map(drop)
+        .map_err(failed("storing a token"))
+    }
+
+    async fn token(&self, hash: &SecretHash) -> Result<Option<(Token, User)>, StoreError> {
+        sqlx::query(
+            "SELECT api_token.id, api_token.hash, api_token.user_id, api_token.name,
+                    api_token.scopes, api_token.created_at, api_token.expires_at,
+                    account.id, account.username, account.role, account.created_at
+             FROM api_token JOIN account ON account.id = api_token.user_id
+             WHERE api_token.hash = ?1",
+        )
+        .bind(hash.as_bytes().as_slice())
+        .try_map(|row: SqliteRow| Ok((token(&row)?, user(&row, 7)?)))
+        .fetch_optional(&self.reader)
+        .await
+        .map_err(failed("reading a token"))
+    }
+
+    async fn tokens(
+        &self,
+        user_id: Uuid,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Token>, StoreError> {
+        sqlx::query(
+            "SELECT id, hash, user_id, name, scopes, created_at, expires_at FROM api_token
+             WHERE user_id = ?1 AND id > coalesce(?2, x'') ORDER BY id LIMIT ?3",
+        )
+        .bind(user_id)
+        .bind(after)
+        .bind(limit)
+        .try_map(|row: SqliteRow| token(&row))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(failed("listing tokens"))
+    }
+
+    async fn delete_token(&self, user_id: Uuid, id: Uuid) -> Result<bool, StoreError> {
+        let done = sqlx::query("DELETE FROM api_token WHERE id = ?1 AND user_id = ?2")
+            .bind(id)
+            .bind(user_id)
+            .execute(&self.writer)
+            .await;
+        Ok(done.map_err(failed("deleting a token"))?.rows_affected() == 1)
+    }
+}
+
+fn insert_user<'q>(
+    sql: &'static str,
+    stored: &'q StoredUser,
+) -> sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
+    sqlx::query(sql)
+        .bind(stored.user.id)
+        .bind(stored.user.username.as_str())
+        .bind(stored.password.as_str())
+        .bind(stored.user.role.as_str())
+        .bind(stored.user.created_at.as_microsecond())
+}
+
+/// Reads id, username, role and creation from four columns, the first one at `from`.
+fn user(row: &SqliteRow, from: usize) -> sqlx::Result<User> {
+    let username: &str = row.try_get(from + 1)?;
+    let role: &str = row.try_get(from + 2)?;
+    Ok(User {
+        id: row.try_get(from)?,
+        username: Username::parse(username).map_err(|rule| broken("username", rule))?,
+        role: Role::named(role).ok_or_else(|| broken("role", "is unknown"))?,
+        created_at: time(row, from + 3)?,
+    })
+}
+
+/// Reads a token from the first seven columns.
+fn token(row: &SqliteRow) -> sqlx::Result<Token> {
+    let hash: Vec<u8> = row.try_get(1)?;
+    let hash = hash
+        .try_into()
+        .map_err(|_| broken("hash", "is not 32 bytes long"))?;
+    let scopes: &str = row.try_get(4)?;
+    let expires_at: Option<i64> = row.try_get(6)?;
+    Ok(Token {
+        id: row.try_get(0)?,
+        hash: SecretHash::from_bytes(hash),
+        user_id: row.try_get(2)?,
+        name: row.try_get(3)?,
+        // A scope that this version does not know allows nothing.
+        scopes: scopes.split(' ').filter_map(Scope::named).collect(),
+        created_at: time(row, 5)?,
+        expires_at: expires_at.map(timestamp).transpose()?,
+    })
+}
+
+fn time(row: &SqliteRow, column: usize) -> sqlx::Result<Timestamp> {
+    timestamp(row.try_get(column)?)
+}
+
+fn timestamp(microseconds: i64) -> sqlx::Result<Timestamp> {
+    Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+fn broken(column: &str, detail: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("stored {column} {detail}").into())
+}
+
+fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |error| {
+        let transient = classify_sqlite(&error) == Class::Transient;
+        StoreError::new(operation, transient, error)
+    }
+}

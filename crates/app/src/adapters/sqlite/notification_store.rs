@@ -1,0 +1,465 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::{Row as _, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
+use steadfast_notifications::{
+    Draft, EventPage, EventPayload, FireOutcome, IdempotencyClaim, MAX_EVENTS_PER_USER,
+    Notification, NotificationId, NotificationQuery, NotificationStore, Occurrence, Order,
+    PortError, PublishOutcome, ScheduleId, UserEvent, UserId,
+};
+use uuid::Uuid;
+
+use super::rows::{begin, column, is_transient, number, optional_time, time};
+
+type Tx = Transaction<'static, Sqlite>;
+
+/// Notifications, occurrences, idempotency keys, event logs and the outbox in SQLite.
+#[derive(Clone, Debug)]
+pub struct SqliteNotificationStore {
+    pub(super) reader: SqlitePool,
+    pub(super) writer: SqlitePool,
+}
+
+impl SqliteNotificationStore {
+    /// On a database that has [`NOTIFICATION_MIGRATIONS`](super::NOTIFICATION_MIGRATIONS).
+    #[must_use]
+    pub const fn new(reader: SqlitePool, writer: SqlitePool) -> Self {
+        Self { reader, writer }
+    }
+
+    async fn try_publish(
+        &self,
+        draft: &Draft,
+        claim: Option<&IdempotencyClaim>,
+    ) -> sqlx::Result<PublishOutcome> {
+        let mut tx = begin(&self.writer).await?;
+        if let Some(claim) = claim
+            && let Some(outcome) = replay(&mut tx, claim, draft.created_at).await?
+        {
+            return Ok(outcome);
+        }
+        let stored = append(&mut tx, draft, None).await?;
+        if let Some(claim) = claim {
+            remember(&mut tx, claim, &stored).await?;
+        }
+        tx.commit().await?;
+        Ok(PublishOutcome::Stored(stored))
+    }
+
+    async fn try_fire(&self, draft: &Draft, occurrence: Occurrence) -> sqlx::Result<FireOutcome> {
+        let mut tx = begin(&self.writer).await?;
+        let enabled: Option<bool> = sqlx::query_scalar(
+            "SELECT enabled FROM schedule WHERE id = ?1 AND user_id = ?2 AND removed = 0",
+        )
+        .bind(occurrence.schedule_id.uuid())
+        .bind(draft.user_id.uuid())
+        .fetch_optional(&mut *tx)
+        .await?;
+        if enabled != Some(true) {
+            return Ok(FireOutcome::NotEnabled);
+        }
+        let stored = sqlx::query(
+            "INSERT INTO occurrence (schedule_id, scheduled_for, stored_at) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(occurrence.schedule_id.uuid())
+        .bind(occurrence.scheduled_for.as_microsecond())
+        .bind(draft.created_at.as_microsecond())
+        .execute(&mut *tx)
+        .await?;
+        if stored.rows_affected() == 0 {
+            return Ok(FireOutcome::AlreadyStored);
+        }
+        let stored = append(&mut tx, draft, Some(occurrence)).await?;
+        tx.commit().await?;
+        Ok(FireOutcome::Stored(stored))
+    }
+
+    async fn try_list(
+        &self,
+        user: UserId,
+        query: NotificationQuery,
+    ) -> sqlx::Result<Vec<Notification>> {
+        let (sql, bound) = match (query.order, query.unread) {
+            (Order::NewestFirst { before }, false) => (
+                "SELECT * FROM notification WHERE user_id = ?1 AND seq < ?2
+                 ORDER BY seq DESC LIMIT ?3",
+                before.unwrap_or(u64::MAX),
+            ),
+            (Order::NewestFirst { before }, true) => (
+                "SELECT * FROM notification WHERE user_id = ?1 AND seq < ?2 AND read_at IS NULL
+                 ORDER BY seq DESC LIMIT ?3",
+                before.unwrap_or(u64::MAX),
+            ),
+            (Order::OldestFirst { after }, false) => (
+                "SELECT * FROM notification WHERE user_id = ?1 AND seq > ?2
+                 ORDER BY seq LIMIT ?3",
+                after,
+            ),
+            (Order::OldestFirst { after }, true) => (
+                "SELECT * FROM notification WHERE user_id = ?1 AND seq > ?2 AND read_at IS NULL
+                 ORDER BY seq LIMIT ?3",
+                after,
+            ),
+        };
+        sqlx::query(sql)
+            .bind(user.uuid())
+            .bind(column(bound))
+            .bind(query.limit)
+            .try_map(|row| notification(&row))
+            .fetch_all(&self.reader)
+            .await
+    }
+
+    async fn try_mark_read(
+        &self,
+        user: UserId,
+        ids: &[NotificationId],
+        at: Timestamp,
+    ) -> sqlx::Result<Vec<NotificationId>> {
+        let mut tx = begin(&self.writer).await?;
+        let mut read = Vec::new();
+        for id in ids {
+            let done = sqlx::query(
+                "UPDATE notification SET read_at = ?3
+                 WHERE id = ?1 AND user_id = ?2 AND read_at IS NULL",
+            )
+            .bind(id.uuid())
+            .bind(user.uuid())
+            .bind(at.as_microsecond())
+            .execute(&mut *tx)
+            .await?;
+            if done.rows_affected() == 1 {
+                read.push(*id);
+            }
+        }
+        finish(tx, user, read, at, |ids| EventPayload::Read { ids }).await
+    }
+
+    async fn try_mark_read_up_to(
+        &self,
+        user: UserId,
+        seq: u64,
+        at: Timestamp,
+        limit: u32,
+    ) -> sqlx::Result<Vec<NotificationId>> {
+        let mut tx = begin(&self.writer).await?;
+        let read: Vec<Uuid> = sqlx::query_scalar(
+            "UPDATE notification SET read_at = ?3 WHERE rowid IN
+             (SELECT rowid FROM notification
+              WHERE user_id = ?1 AND seq <= ?2 AND read_at IS NULL ORDER BY seq LIMIT ?4)
+             RETURNING id",
+        )
+        .bind(user.uuid())
+        .bind(column(seq))
+        .bind(at.as_microsecond())
+        .bind(limit)
+        .fetch_all(&mut *tx)
+        .await?;
+        let read = read.into_iter().map(NotificationId::new).collect();
+        finish(tx, user, read, at, |ids| EventPayload::Read { ids }).await
+    }
+
+    async fn try_delete(
+        &self,
+        user: UserId,
+        ids: &[NotificationId],
+        at: Timestamp,
+    ) -> sqlx::Result<Vec<NotificationId>> {
+        let mut tx = begin(&self.writer).await?;
+        let mut deleted = Vec::new();
+        for id in ids {
+            let done = sqlx::query("DELETE FROM notification WHERE id = ?1 AND user_id = ?2")
+                .bind(id.uuid())
+                .bind(user.uuid())
+                .execute(&mut *tx)
+                .await?;
+            if done.rows_affected() == 1 {
+                deleted.push(*id);
+            }
+        }
+        finish(tx, user, deleted, at, |ids| EventPayload::Deleted { ids }).await
+    }
+
+    async fn try_events(&self, user: UserId, after: u64, limit: u32) -> sqlx::Result<EventPage> {
+        // One snapshot, so that no event is above the end of the log.
+        let mut snapshot = self.reader.begin().await?;
+        let (epoch, newest): (String, i64) = sqlx::query_as(
+            "SELECT epoch, coalesce((SELECT position FROM user_log WHERE user_id = ?1), 0)
+             FROM event_epoch WHERE id = 1",
+        )
+        .bind(user.uuid())
+        .fetch_one(&mut *snapshot)
+        .await?;
+        let events = read_events(&mut snapshot, user, after, limit).await?;
+        let newest = u64::try_from(newest).unwrap_or_default();
+        Ok(EventPage {
+            epoch,
+            newest,
+            events,
+        })
+    }
+}
+
+#[async_trait]
+impl NotificationStore for SqliteNotificationStore {
+    async fn publish<'a>(
+        &self,
+        draft: &Draft,
+        claim: Option<&'a IdempotencyClaim>,
+    ) -> Result<PublishOutcome, PortError> {
+        self.try_publish(draft, claim).await.map_err(port_error)
+    }
+
+    async fn fire(&self, draft: &Draft, occurrence: Occurrence) -> Result<FireOutcome, PortError> {
+        self.try_fire(draft, occurrence).await.map_err(port_error)
+    }
+
+    async fn get(
+        &self,
+        user: UserId,
+        id: NotificationId,
+    ) -> Result<Option<Notification>, PortError> {
+        sqlx::query("SELECT * FROM notification WHERE id = ?1 AND user_id = ?2")
+            .bind(id.uuid())
+            .bind(user.uuid())
+            .try_map(|row| notification(&row))
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(port_error)
+    }
+
+    async fn list(
+        &self,
+        user: UserId,
+        query: NotificationQuery,
+    ) -> Result<Vec<Notification>, PortError> {
+        self.try_list(user, query).await.map_err(port_error)
+    }
+
+    async fn mark_read(
+        &self,
+        user: UserId,
+        ids: &[NotificationId],
+        at: Timestamp,
+    ) -> Result<Vec<NotificationId>, PortError> {
+        self.try_mark_read(user, ids, at).await.map_err(port_error)
+    }
+
+    async fn mark_read_up_to(
+        &self,
+        user: UserId,
+        seq: u64,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<NotificationId>, PortError> {
+        self.try_mark_read_up_to(user, seq, at, limit)
+            .await
+            .map_err(port_error)
+    }
+
+    async fn delete(
+        &self,
+        user: UserId,
+        ids: &[NotificationId],
+        at: Timestamp,
+    ) -> Result<Vec<NotificationId>, PortError> {
+        self.try_delete(user, ids, at).await.map_err(port_error)
+    }
+
+    async fn events(&self, user: UserId, after: u64, limit: u32) -> Result<EventPage, PortError> {
+        self.try_events(user, after, limit)
+            .await
+            .map_err(port_error)
+    }
+}
+
+/// What the notifications learn of an error.
+pub(super) fn port_error(error: sqlx::Error) -> PortError {
+    if is_transient(&error) {
+        PortError::transient(error)
+    } else {
+        PortError::permanent(error)
+    }
+}
+
+/// Reads events of a user in order.
+pub(super) async fn read_events(
+    tx: &mut Tx,
+    user: UserId,
+    after: u64,
+    limit: u32,
+) -> sqlx::Result<Vec<UserEvent>> {
+    sqlx::query(
+        "SELECT position, payload FROM user_event
+         WHERE user_id = ?1 AND position > ?2 ORDER BY position LIMIT ?3",
+    )
+    .bind(user.uuid())
+    .bind(column(after))
+    .bind(limit)
+    .try_map(|row: SqliteRow| {
+        Ok(UserEvent {
+            offset: number(&row, "position")?,
+            payload: from_json(row.try_get("payload")?)?,
+        })
+    })
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// What was published under a key that has not expired.
+async fn replay(
+    tx: &mut Tx,
+    claim: &IdempotencyClaim,
+    now: Timestamp,
+) -> sqlx::Result<Option<PublishOutcome>> {
+    let found: Option<(Vec<u8>, String)> = sqlx::query_as(
+        "SELECT body_hash, answer FROM idempotency_key
+         WHERE caller = ?1 AND name = ?2 AND expires_at > ?3",
+    )
+    .bind(claim.caller.uuid())
+    .bind(&claim.key)
+    .bind(now.as_microsecond())
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some((body_hash, answer)) = found else {
+        return Ok(None);
+    };
+    if body_hash != claim.body_hash {
+        return Ok(Some(PublishOutcome::KeyReused));
+    }
+    from_json(&answer).map(|answer| Some(PublishOutcome::Replayed(answer)))
+}
+
+async fn remember(
+    tx: &mut Tx,
+    claim: &IdempotencyClaim,
+    answer: &Notification,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO idempotency_key
+         (caller, name, body_hash, answer, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )
+    .bind(claim.caller.uuid())
+    .bind(&claim.key)
+    .bind(claim.body_hash.as_slice())
+    .bind(to_json(answer)?)
+    .bind(answer.created_at.as_microsecond())
+    .bind(claim.expires_at.as_microsecond())
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Stores a notification under the user's next number, with its event.
+async fn append(
+    tx: &mut Tx,
+    draft: &Draft,
+    occurrence: Option<Occurrence>,
+) -> sqlx::Result<Notification> {
+    let seq = sqlx::query(
+        "INSERT INTO user_log (user_id, seq, position) VALUES (?1, 1, 0)
+         ON CONFLICT (user_id) DO UPDATE SET seq = seq + 1 RETURNING seq",
+    )
+    .bind(draft.user_id.uuid())
+    .try_map(|row| number(&row, "seq"))
+    .fetch_one(&mut **tx)
+    .await?;
+    let stored = draft.numbered(seq, occurrence);
+    sqlx::query(
+        "INSERT INTO notification
+         (id, user_id, seq, title, body, topic, urgent, schedule_id, scheduled_for, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )
+    .bind(stored.id.uuid())
+    .bind(stored.user_id.uuid())
+    .bind(column(seq))
+    .bind(&stored.title)
+    .bind(&stored.body)
+    .bind(&stored.topic)
+    .bind(stored.urgent)
+    .bind(stored.schedule_id.map(ScheduleId::uuid))
+    .bind(stored.scheduled_for.map(Timestamp::as_microsecond))
+    .bind(stored.created_at.as_microsecond())
+    .execute(&mut **tx)
+    .await?;
+    let event = EventPayload::Notification {
+        notification: stored.clone(),
+    };
+    append_event(tx, draft.user_id, &event, draft.created_at).await?;
+    Ok(stored)
+}
+
+/// Commits a change of some notifications with its event, unless nothing changed.
+async fn finish(
+    mut tx: Tx,
+    user: UserId,
+    changed: Vec<NotificationId>,
+    at: Timestamp,
+    event: impl FnOnce(Vec<NotificationId>) -> EventPayload,
+) -> sqlx::Result<Vec<NotificationId>> {
+    if !changed.is_empty() {
+        append_event(&mut tx, user, &event(changed.clone()), at).await?;
+        tx.commit().await?;
+    }
+    Ok(changed)
+}
+
+/// Adds an event to the end of a user's log, makes it pending, and drops the oldest one that is
+/// too many.
+async fn append_event(
+    tx: &mut Tx,
+    user: UserId,
+    event: &EventPayload,
+    at: Timestamp,
+) -> sqlx::Result<()> {
+    let position = sqlx::query(
+        "UPDATE user_log
+         SET position = position + 1, available_at = coalesce(available_at, ?2)
+         WHERE user_id = ?1 RETURNING position",
+    )
+    .bind(user.uuid())
+    .bind(at.as_microsecond())
+    .try_map(|row| number(&row, "position"))
+    .fetch_one(&mut **tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO user_event (user_id, position, payload, created_at) VALUES (?1, ?2, ?3, ?4)",
+    )
+    .bind(user.uuid())
+    .bind(column(position))
+    .bind(to_json(event)?)
+    .bind(at.as_microsecond())
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("DELETE FROM user_event WHERE user_id = ?1 AND position <= ?2")
+        .bind(user.uuid())
+        .bind(column(position.saturating_sub(MAX_EVENTS_PER_USER)))
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+}
+
+fn notification(row: &SqliteRow) -> sqlx::Result<Notification> {
+    let schedule_id: Option<Uuid> = row.try_get("schedule_id")?;
+    Ok(Notification {
+        id: NotificationId::new(row.try_get("id")?),
+        seq: number(row, "seq")?,
+        user_id: UserId::new(row.try_get("user_id")?),
+        title: row.try_get("title")?,
+        body: row.try_get("body")?,
+        topic: row.try_get("topic")?,
+        urgent: row.try_get("urgent")?,
+        schedule_id: schedule_id.map(ScheduleId::new),
+        scheduled_for: optional_time(row, "scheduled_for")?,
+        created_at: time(row, "created_at")?,
+        read_at: optional_time(row, "read_at")?,
+    })
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> sqlx::Result<String> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> sqlx::Result<T> {
+    serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}

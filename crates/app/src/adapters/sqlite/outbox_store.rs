@@ -1,0 +1,116 @@
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::{Row as _, sqlite::SqliteRow};
+use steadfast_notifications::{OutboxClaim, OutboxStore, PortError, Settlement, UserId};
+
+use super::{
+    SqliteNotificationStore,
+    notification_store::{port_error, read_events},
+    rows::{begin, broken, column, number},
+};
+
+impl SqliteNotificationStore {
+    async fn try_claim(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        users: u32,
+        events: u32,
+    ) -> sqlx::Result<Vec<OutboxClaim>> {
+        let mut pending = self.pending(now, users).await?;
+        if pending.is_empty() {
+            // Most polls end here, without having kept the writer from anybody.
+            return Ok(Vec::new());
+        }
+        let mut tx = begin(&self.writer).await?;
+        let epoch: String = sqlx::query_scalar("SELECT epoch FROM event_epoch WHERE id = 1")
+            .fetch_one(&mut *tx)
+            .await?;
+        let mut claims = Vec::new();
+        for user in pending.drain(..) {
+            let claimed = sqlx::query(
+                "UPDATE user_log SET available_at = ?3, claims = claims + 1
+                 WHERE user_id = ?1 AND available_at <= ?2 RETURNING claims, failures, pushed",
+            )
+            .bind(user.uuid())
+            .bind(now.as_microsecond())
+            .bind(until.as_microsecond())
+            .fetch_optional(&mut *tx)
+            .await?;
+            // Somebody else was faster.
+            let Some(row) = claimed else { continue };
+            let pushed = number(&row, "pushed")?;
+            claims.push(OutboxClaim {
+                user_id: user,
+                number: number(&row, "claims")?,
+                failures: u32::try_from(number(&row, "failures")?)
+                    .map_err(|_| broken("failures", "are too many"))?,
+                epoch: epoch.clone(),
+                events: read_events(&mut tx, user, pushed, events).await?,
+            });
+        }
+        tx.commit().await?;
+        Ok(claims)
+    }
+
+    async fn pending(&self, now: Timestamp, users: u32) -> sqlx::Result<Vec<UserId>> {
+        sqlx::query(
+            "SELECT user_id FROM user_log WHERE available_at <= ?1
+             ORDER BY available_at LIMIT ?2",
+        )
+        .bind(now.as_microsecond())
+        .bind(users)
+        .try_map(|row: SqliteRow| row.try_get("user_id").map(UserId::new))
+        .fetch_all(&self.reader)
+        .await
+    }
+
+    async fn try_settle(&self, claim: &OutboxClaim, settlement: Settlement) -> sqlx::Result<()> {
+        let (sql, pushed, at) = match settlement {
+            Settlement::Pushed { at } => (
+                "UPDATE user_log SET pushed = max(pushed, ?3), failures = 0,
+                        available_at = CASE WHEN EXISTS
+                            (SELECT 1 FROM user_event
+                             WHERE user_id = ?1 AND position > max(user_log.pushed, ?3))
+                        THEN ?4 END
+                 WHERE user_id = ?1 AND claims = ?2",
+                claim.events.last().map(|event| event.offset),
+                at,
+            ),
+            Settlement::RetryAt { pushed, at } => (
+                "UPDATE user_log SET pushed = max(pushed, ?3), failures = failures + 1,
+                        available_at = ?4
+                 WHERE user_id = ?1 AND claims = ?2",
+                pushed,
+                at,
+            ),
+        };
+        sqlx::query(sql)
+            .bind(claim.user_id.uuid())
+            .bind(column(claim.number))
+            .bind(column(pushed.unwrap_or_default()))
+            .bind(at.as_microsecond())
+            .execute(&self.writer)
+            .await
+            .map(drop)
+    }
+}
+
+#[async_trait]
+impl OutboxStore for SqliteNotificationStore {
+    async fn claim(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        users: u32,
+        events: u32,
+    ) -> Result<Vec<OutboxClaim>, PortError> {
+        self.try_claim(now, until, users, events)
+            .await
+            .map_err(port_error)
+    }
+
+    async fn settle(&self, claim: &OutboxClaim, settlement: Settlement) -> Result<(), PortError> {
+        self.try_settle(claim, settlement).await.map_err(port_error)
+    }
+}

@@ -1,0 +1,269 @@
+use async_trait::async_trait;
+use sqlx::{Row as _, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
+use steadfast_notifications::{
+    Channel, Dialect, InsertOutcome, Misfire, PortError, RemoveOutcome, Schedule, ScheduleId,
+    ScheduleStore, StoredSchedule, SyncMark, UpdateOutcome, UserId,
+};
+use uuid::Uuid;
+
+use super::{
+    notification_store::port_error,
+    rows::{begin, broken, column, number, time},
+};
+
+/// Schedules in SQLite.
+#[derive(Clone, Debug)]
+pub struct SqliteScheduleStore {
+    reader: SqlitePool,
+    writer: SqlitePool,
+}
+
+impl SqliteScheduleStore {
+    /// On a database that has [`NOTIFICATION_MIGRATIONS`](super::NOTIFICATION_MIGRATIONS).
+    #[must_use]
+    pub const fn new(reader: SqlitePool, writer: SqlitePool) -> Self {
+        Self { reader, writer }
+    }
+
+    async fn try_insert(&self, schedule: &Schedule, limit: u32) -> sqlx::Result<InsertOutcome> {
+        let mut tx = begin(&self.writer).await?;
+        // Counts no further than the limit.
+        let owned: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM
+             (SELECT 1 FROM schedule WHERE user_id = ?1 AND removed = 0 LIMIT ?2)",
+        )
+        .bind(schedule.user_id.uuid())
+        .bind(limit)
+        .fetch_one(&mut *tx)
+        .await?;
+        if owned >= i64::from(limit) {
+            return Ok(InsertOutcome::LimitReached);
+        }
+        sqlx::query(
+            "INSERT INTO schedule (id, user_id, version, cron, dialect, tz, title, body, channels,
+                                   misfire, enabled, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )
+        .bind(schedule.id.uuid())
+        .bind(schedule.user_id.uuid())
+        .bind(column(schedule.version))
+        .bind(&schedule.cron)
+        .bind(schedule.dialect.name())
+        .bind(&schedule.tz)
+        .bind(&schedule.title)
+        .bind(&schedule.body)
+        .bind(channel_names(schedule))
+        .bind(schedule.misfire.name())
+        .bind(schedule.enabled)
+        .bind(schedule.created_at.as_microsecond())
+        .bind(schedule.updated_at.as_microsecond())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(InsertOutcome::Inserted)
+    }
+
+    async fn try_update(&self, schedule: &Schedule, expected: u64) -> sqlx::Result<UpdateOutcome> {
+        let mut tx = begin(&self.writer).await?;
+        match version(&mut tx, schedule.user_id, schedule.id).await? {
+            None => return Ok(UpdateOutcome::Missing),
+            Some(actual) if actual != expected => return Ok(UpdateOutcome::Stale { actual }),
+            Some(_) => {}
+        }
+        sqlx::query(
+            "UPDATE schedule SET version = ?2, cron = ?3, dialect = ?4, tz = ?5, title = ?6,
+                    body = ?7, channels = ?8, misfire = ?9, enabled = ?10, updated_at = ?11
+             WHERE id = ?1",
+        )
+        .bind(schedule.id.uuid())
+        .bind(column(schedule.version))
+        .bind(&schedule.cron)
+        .bind(schedule.dialect.name())
+        .bind(&schedule.tz)
+        .bind(&schedule.title)
+        .bind(&schedule.body)
+        .bind(channel_names(schedule))
+        .bind(schedule.misfire.name())
+        .bind(schedule.enabled)
+        .bind(schedule.updated_at.as_microsecond())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(UpdateOutcome::Updated)
+    }
+
+    async fn try_remove(
+        &self,
+        user: UserId,
+        id: ScheduleId,
+        expected: Option<u64>,
+    ) -> sqlx::Result<RemoveOutcome> {
+        let mut tx = begin(&self.writer).await?;
+        let Some(actual) = version(&mut tx, user, id).await? else {
+            return Ok(RemoveOutcome::Missing);
+        };
+        if expected.is_some_and(|expected| expected != actual) {
+            return Ok(RemoveOutcome::Stale { actual });
+        }
+        sqlx::query("UPDATE schedule SET removed = 1, version = version + 1 WHERE id = ?1")
+            .bind(id.uuid())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(RemoveOutcome::Removed)
+    }
+}
+
+#[async_trait]
+impl ScheduleStore for SqliteScheduleStore {
+    async fn insert(&self, schedule: &Schedule, limit: u32) -> Result<InsertOutcome, PortError> {
+        self.try_insert(schedule, limit).await.map_err(port_error)
+    }
+
+    async fn get(&self, user: UserId, id: ScheduleId) -> Result<Option<Schedule>, PortError> {
+        sqlx::query("SELECT * FROM schedule WHERE id = ?1 AND user_id = ?2 AND removed = 0")
+            .bind(id.uuid())
+            .bind(user.uuid())
+            .try_map(|row| schedule(&row))
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(port_error)
+    }
+
+    async fn load(&self, id: ScheduleId) -> Result<Option<StoredSchedule>, PortError> {
+        sqlx::query("SELECT * FROM schedule WHERE id = ?1")
+            .bind(id.uuid())
+            .try_map(|row: SqliteRow| match row.try_get("removed")? {
+                true => Ok(StoredSchedule::Tombstone),
+                false => schedule(&row).map(StoredSchedule::Live),
+            })
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(port_error)
+    }
+
+    async fn list(
+        &self,
+        user: UserId,
+        after: Option<ScheduleId>,
+        limit: u32,
+    ) -> Result<Vec<Schedule>, PortError> {
+        sqlx::query(
+            "SELECT * FROM schedule
+             WHERE user_id = ?1 AND id > coalesce(?2, x'') AND removed = 0 ORDER BY id LIMIT ?3",
+        )
+        .bind(user.uuid())
+        .bind(after.map(ScheduleId::uuid))
+        .bind(limit)
+        .try_map(|row| schedule(&row))
+        .fetch_all(&self.reader)
+        .await
+        .map_err(port_error)
+    }
+
+    async fn update(&self, schedule: &Schedule, expected: u64) -> Result<UpdateOutcome, PortError> {
+        self.try_update(schedule, expected)
+            .await
+            .map_err(port_error)
+    }
+
+    async fn remove(
+        &self,
+        user: UserId,
+        id: ScheduleId,
+        expected: Option<u64>,
+    ) -> Result<RemoveOutcome, PortError> {
+        self.try_remove(user, id, expected)
+            .await
+            .map_err(port_error)
+    }
+
+    async fn out_of_sync(
+        &self,
+        after: Option<ScheduleId>,
+        limit: u32,
+    ) -> Result<Vec<ScheduleId>, PortError> {
+        let ids: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT id FROM schedule
+             WHERE synced_version <> version AND id > coalesce(?1, x'') ORDER BY id LIMIT ?2",
+        )
+        .bind(after.map(ScheduleId::uuid))
+        .bind(limit)
+        .fetch_all(&self.reader)
+        .await
+        .map_err(port_error)?;
+        Ok(ids.into_iter().map(ScheduleId::new).collect())
+    }
+
+    async fn mark_synced(&self, id: ScheduleId, version: u64) -> Result<SyncMark, PortError> {
+        let synced: Option<bool> = sqlx::query_scalar(
+            "UPDATE schedule
+             SET synced_version = CASE WHEN version = ?2 AND removed = 0 THEN version ELSE 0 END
+             WHERE id = ?1 RETURNING synced_version = version",
+        )
+        .bind(id.uuid())
+        .bind(column(version))
+        .fetch_optional(&self.writer)
+        .await
+        .map_err(port_error)?;
+        Ok(match synced {
+            Some(true) => SyncMark::Current,
+            Some(false) | None => SyncMark::Changed,
+        })
+    }
+
+    async fn forget(&self, id: ScheduleId) -> Result<(), PortError> {
+        sqlx::query("DELETE FROM schedule WHERE id = ?1 AND removed = 1")
+            .bind(id.uuid())
+            .execute(&self.writer)
+            .await
+            .map(drop)
+            .map_err(port_error)
+    }
+}
+
+async fn version(
+    tx: &mut Transaction<'static, Sqlite>,
+    user: UserId,
+    id: ScheduleId,
+) -> sqlx::Result<Option<u64>> {
+    sqlx::query("SELECT version FROM schedule WHERE id = ?1 AND user_id = ?2 AND removed = 0")
+        .bind(id.uuid())
+        .bind(user.uuid())
+        .try_map(|row| number(&row, "version"))
+        .fetch_optional(&mut **tx)
+        .await
+}
+
+fn schedule(row: &SqliteRow) -> sqlx::Result<Schedule> {
+    let (dialect, misfire): (&str, &str) = (row.try_get("dialect")?, row.try_get("misfire")?);
+    let channels: &str = row.try_get("channels")?;
+    let channels = channels
+        .split(' ')
+        .map(Channel::from_name)
+        .collect::<Option<_>>();
+    Ok(Schedule {
+        id: ScheduleId::new(row.try_get("id")?),
+        version: number(row, "version")?,
+        user_id: UserId::new(row.try_get("user_id")?),
+        cron: row.try_get("cron")?,
+        dialect: Dialect::from_name(dialect).ok_or_else(|| broken("dialect", "is unknown"))?,
+        tz: row.try_get("tz")?,
+        title: row.try_get("title")?,
+        body: row.try_get("body")?,
+        channels: channels.ok_or_else(|| broken("channel", "is unknown"))?,
+        misfire: Misfire::from_name(misfire).ok_or_else(|| broken("misfire", "is unknown"))?,
+        enabled: row.try_get("enabled")?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+    })
+}
+
+fn channel_names(schedule: &Schedule) -> String {
+    let names: Vec<_> = schedule
+        .channels
+        .iter()
+        .map(|channel| channel.name())
+        .collect();
+    names.join(" ")
+}

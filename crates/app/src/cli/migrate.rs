@@ -1,0 +1,44 @@
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use steadfast_clock::SystemClock;
+use steadfast_db_init::{Backend, Database};
+
+use super::{ConfigArgs, FAILURE};
+use crate::{
+    config::DatabaseUrl,
+    services::{CLOSE_WITHIN, open_postgres, open_sqlite},
+    telemetry,
+};
+
+pub(super) fn run(args: &ConfigArgs, check: bool) -> anyhow::Result<u8> {
+    let config = args.load()?;
+    telemetry::log_to_stderr(&config.log, config.log_format);
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let clock = Arc::new(SystemClock);
+    match &config.database {
+        DatabaseUrl::Sqlite(path) => {
+            runtime.block_on(migrate(open_sqlite(path, &config, clock)?, check))
+        }
+        DatabaseUrl::Postgres(url) => {
+            runtime.block_on(migrate(open_postgres(url, &config, clock)?, check))
+        }
+    }
+}
+
+async fn migrate<B: Backend>(database: Database<B>, check: bool) -> anyhow::Result<u8> {
+    let pending = database
+        .pending()
+        .await
+        .context("cannot read the ledger of migrations")?;
+    for migration in &pending {
+        println!("pending: {migration}");
+    }
+    if check {
+        return Ok(if pending.is_empty() { 0 } else { FAILURE });
+    }
+    database.initialize().await.context("cannot migrate")?;
+    database.close(CLOSE_WITHIN).await;
+    println!("the database is up to date");
+    Ok(0)
+}

@@ -1,0 +1,68 @@
+use std::{ops::Deref, sync::Arc};
+
+use http::Uri;
+use jiff::Timestamp;
+use steadfast_clock::Clock;
+use steadfast_lifecycle::LifecycleHandle;
+use steadfast_notifications::{Notifications, Schedules};
+use steadfast_privacy::Privacy;
+use steadfast_scheduler::Scheduler;
+use steadfast_ws_hub::Hub;
+
+use super::{RequestLimits, Tickets};
+use crate::accounts::Accounts;
+
+/// Everything that the handlers of requests work with; clones share it.
+#[derive(Clone, Debug)]
+pub struct Api(Arc<ApiParts>);
+
+/// What [`Api`] is made of.
+#[derive(Debug)]
+pub struct ApiParts {
+    /// Users, sessions and tokens.
+    pub accounts: Arc<Accounts>,
+    /// Users' schedules.
+    pub schedules: Arc<Schedules>,
+    /// Users' notifications.
+    pub notifications: Arc<Notifications>,
+    /// Retention and compliance.
+    pub privacy: Arc<Privacy>,
+    /// The scheduler of the privacy operations.
+    pub privacy_jobs: Scheduler,
+    /// The connected clients.
+    pub hub: Hub,
+    /// How the service is.
+    pub lifecycle: LifecycleHandle,
+    /// How many requests each may make.
+    pub limits: Arc<RequestLimits>,
+    /// Tickets for WebSockets.
+    pub tickets: Tickets,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where browsers reach the service, if not at the address that it listens on.
+    pub public_url: Option<Uri>,
+    /// Whether cookies are sent over TLS only.
+    pub secure_cookies: bool,
+}
+
+impl Api {
+    /// Shares the parts.
+    #[must_use]
+    pub fn new(parts: ApiParts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The wall clock's time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp::try_from(self.clock.wall()).unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl Deref for Api {
+    type Target = ApiParts;
+
+    fn deref(&self) -> &ApiParts {
+        &self.0
+    }
+}

@@ -1,0 +1,116 @@
+use std::net::SocketAddr;
+
+use axum::{
+    extract::{ConnectInfo, State},
+    response::{AppendHeaders, IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Api, SESSION_COOKIE,
+    caller::Caller,
+    extract::Json,
+    problem::{Problem, ProblemBody},
+    users::UserView,
+};
+use crate::accounts::{LoggedIn, Via};
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(log_in))
+        .routes(routes!(log_out))
+        .routes(routes!(me))
+}
+
+/// Name and password.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct LoginRequest {
+    username: String,
+    password: String,
+}
+
+/// Who is logged in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SessionView {
+    user: UserView,
+    /// What the header `X-CSRF-Token` of the cookie's writes must say; absent for a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    csrf: Option<String>,
+}
+
+impl SessionView {
+    /// The answer that begins a session: cookie and body.
+    pub(super) fn begin(api: &Api, logged_in: &LoggedIn) -> impl IntoResponse + use<> {
+        let max_age = logged_in.expires_at.duration_since(api.now()).as_secs();
+        let cookie = cookie(api, logged_in.session.expose(), max_age);
+        let csrf = Some(logged_in.csrf.clone());
+        let view = Self {
+            user: logged_in.user.clone().into(),
+            csrf,
+        };
+        (
+            AppendHeaders([(header::SET_COOKIE, cookie)]),
+            axum::Json(view),
+        )
+    }
+}
+
+/// Begins a session: the cookie goes with the browser's requests, the CSRF token into the header
+/// `X-CSRF-Token` of those that write.
+#[utoipa::path(
+    post, path = "/auth/login", tag = "session", request_body = LoginRequest,
+    responses(
+        (status = 200, body = SessionView),
+        (status = 401, description = "name or password is wrong", body = ProblemBody),
+        (status = 429, description = "too many tries", body = ProblemBody),
+    )
+)]
+async fn log_in(
+    State(api): State<Api>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Json(request): Json<LoginRequest>,
+) -> Result<Response, Problem> {
+    let logged_in = api
+        .accounts
+        .log_in(peer.ip(), &request.username, &request.password)
+        .await?;
+    Ok(SessionView::begin(&api, &logged_in).into_response())
+}
+
+/// Ends the session.
+#[utoipa::path(post, path = "/auth/logout", tag = "session", responses((status = 204)))]
+async fn log_out(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
+    let (session, _) = caller.require_session()?;
+    api.accounts.log_out(session).await?;
+    let cookie = cookie(&api, "", 0);
+    Ok((
+        StatusCode::NO_CONTENT,
+        AppendHeaders([(header::SET_COOKIE, cookie)]),
+    )
+        .into_response())
+}
+
+/// Who the credential belongs to.
+#[utoipa::path(
+    get, path = "/me", tag = "session",
+    responses((status = 200, body = SessionView), (status = 401, body = ProblemBody))
+)]
+async fn me(caller: Caller) -> axum::Json<SessionView> {
+    let csrf = match &caller.0.via {
+        Via::Session { csrf, .. } => Some(csrf.clone()),
+        Via::Token { .. } => None,
+    };
+    axum::Json(SessionView {
+        user: caller.0.user.into(),
+        csrf,
+    })
+}
+
+fn cookie(api: &Api, value: &str, max_age: i64) -> String {
+    let secure = if api.secure_cookies { "; Secure" } else { "" };
+    format!("{SESSION_COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}")
+}

@@ -1,0 +1,103 @@
+use axum::{
+    extract::{Query, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use steadfast_ws_hub::HubUpgrade;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Api,
+    caller::{Caller, authenticate},
+    origin::is_same_origin,
+    problem::{Kind, Problem, ProblemBody},
+};
+use crate::{
+    accounts::{Principal, Scope, Via},
+    adapters::hub::identity,
+};
+
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(ticket))
+}
+
+/// A single-use ticket.
+#[derive(Debug, Serialize, ToSchema)]
+struct TicketView {
+    /// Open `/ws?ticket=…` with it, within 30 seconds.
+    ticket: String,
+}
+
+/// What `/ws` may be opened with.
+#[derive(Debug, Deserialize)]
+pub(super) struct WsQuery {
+    ticket: Option<String>,
+}
+
+/// Makes a ticket that opens one WebSocket, for clients that can send neither cookie nor header.
+#[utoipa::path(
+    post, path = "/ws-ticket", tag = "live",
+    responses((status = 201, body = TicketView), (status = 503, body = ProblemBody))
+)]
+async fn ticket(State(api): State<Api>, caller: Caller) -> Result<impl IntoResponse, Problem> {
+    caller.require(Scope::NotificationsRead)?;
+    let ticket = api.tickets.issue(caller.0)?.ok_or_else(|| {
+        Problem::new(
+            Kind::Unavailable,
+            "too many tickets are out; try again in 30 seconds",
+        )
+    })?;
+    Ok((
+        StatusCode::CREATED,
+        axum::Json(TicketView {
+            ticket: ticket.expose().to_owned(),
+        }),
+    ))
+}
+
+/// Opens a WebSocket: for a ticket, a bearer token, or a session's cookie from our own page. With
+/// none of them, the `connect` command must bring a token.
+pub(super) async fn upgrade(
+    State(api): State<Api>,
+    Query(query): Query<WsQuery>,
+    headers: HeaderMap,
+    upgrade: HubUpgrade,
+) -> Result<Response, Problem> {
+    let principal = match query.ticket {
+        Some(ticket) => Some(api.tickets.redeem(&ticket).ok_or_else(|| {
+            Problem::new(
+                Kind::Unauthenticated,
+                "the ticket is unknown, used or too old",
+            )
+        })?),
+        None => authenticate(&headers, &api).await?,
+    };
+    let upgrade = match principal {
+        Some(principal) => {
+            refuse_foreign_page(&principal, &headers, &api)?;
+            upgrade.known_as(identity(&principal))
+        }
+        None => upgrade,
+    };
+    Ok(api.hub.upgrade(upgrade).await.into_response())
+}
+
+/// A browser sends its cookie along with a WebSocket that any page opens, but also says which page
+/// it is.
+fn refuse_foreign_page(
+    principal: &Principal,
+    headers: &HeaderMap,
+    api: &Api,
+) -> Result<(), Problem> {
+    let by_cookie = matches!(principal.via, Via::Session { .. });
+    let from_page = headers.contains_key(header::ORIGIN);
+    if by_cookie && from_page && !is_same_origin(headers, api.public_url.as_ref()) {
+        return Err(Problem::new(
+            Kind::Csrf,
+            "the Origin header names another site",
+        ));
+    }
+    Ok(())
+}

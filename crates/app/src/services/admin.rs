@@ -1,0 +1,99 @@
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use metrics_exporter_prometheus::PrometheusHandle;
+use steadfast_lifecycle::{
+    Health, LifecycleHandle, Service, ServiceError, ServiceSpec, StartContext, StopContext,
+};
+
+use super::{assembly::Assembly, slot::Slot};
+use crate::http::{Server, admin_router};
+
+/// The admin listener: first up and last down, so that the probes answer throughout.
+#[derive(Debug)]
+pub(super) struct AdminService {
+    listen: SocketAddr,
+    lifecycle: LifecycleHandle,
+    metrics: PrometheusHandle,
+    assembly: Slot<Assembly>,
+    server: Mutex<Option<Arc<Server>>>,
+}
+
+impl AdminService {
+    pub(super) fn new(
+        listen: SocketAddr,
+        lifecycle: LifecycleHandle,
+        metrics: PrometheusHandle,
+        assembly: Slot<Assembly>,
+    ) -> Self {
+        Self {
+            listen,
+            lifecycle,
+            metrics,
+            assembly,
+            server: Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Service for AdminService {
+    fn spec(&self) -> ServiceSpec {
+        ServiceSpec::new("admin")
+    }
+
+    async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
+        let (lifecycle, assembly) = (self.lifecycle.clone(), self.assembly.clone());
+        let metrics = self.metrics.clone();
+        let render = move || {
+            measure(&lifecycle, &assembly);
+            metrics.run_upkeep();
+            metrics.render()
+        };
+        let router = admin_router(self.lifecycle.clone(), render);
+        let listen = self.listen;
+        let server = Server::start(listen, router).await.map_err(|error| {
+            ServiceError::permanent(format!("cannot listen on {listen}: {error}"))
+        })?;
+        println!("probes and metrics at http://{}", server.address());
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(server));
+        Ok(())
+    }
+
+    async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
+        let server = self
+            .server
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(server) = server {
+            server.stop().await;
+        }
+        Ok(())
+    }
+
+    async fn health(&self) -> Health {
+        Health::healthy()
+    }
+}
+
+/// Takes the figures that are read, not counted as they happen.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn measure(lifecycle: &LifecycleHandle, assembly: &Slot<Assembly>) {
+    for service in &lifecycle.snapshot().services {
+        let up = if service.state.is_up() { 1.0 } else { 0.0 };
+        metrics::gauge!("steadfast_service_up", "service" => service.name.to_string()).set(up);
+    }
+    let Some(assembly) = assembly.peek() else {
+        return;
+    };
+    let stats = assembly.hub.stats();
+    metrics::gauge!("steadfast_hub_connections").set(stats.connections as f64);
+    metrics::gauge!("steadfast_hub_subscriptions").set(stats.subscriptions as f64);
+    metrics::counter!("steadfast_hub_delivered_total").absolute(stats.delivered);
+    metrics::counter!("steadfast_hub_evicted_slow_total").absolute(stats.evicted_slow);
+    metrics::counter!("steadfast_hub_evicted_silent_total").absolute(stats.evicted_silent);
+}

@@ -1,0 +1,122 @@
+use std::sync::Arc;
+
+use steadfast_clock::Clock;
+use steadfast_db_init::SqlitePools;
+use steadfast_lease::MemoryBackend;
+use steadfast_notifications::{
+    IdSource, Notifications, OutboxRelay, OutboxSignal, ScheduleFired, SchedulerJobs, Schedules,
+    V7Ids,
+};
+use steadfast_privacy::Privacy;
+use steadfast_scheduler::{Scheduler, SqliteJobStore};
+use steadfast_ws_hub::{Hub, MemoryHistory};
+
+use crate::{
+    accounts::{Accounts, SetupGate},
+    adapters::{
+        accounts::AccountUsers,
+        hub::{ChannelHistory, HubPush, TokenAuthenticator, TopicAuthorizer},
+        privacy::PrivacyRuns,
+        sqlite::{
+            SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore, SqliteScheduleStore,
+        },
+    },
+    config::Config,
+};
+
+/// The namespaces of the two schedulers' jobs.
+const NOTIFICATIONS: &str = "notifications";
+const PRIVACY: &str = "privacy";
+
+/// Publications that a topic keeps for clients that were away.
+const TOPIC_HISTORY: usize = 100;
+
+/// Everything that is built on one opening of the database: made when it opens, gone when it
+/// closes. Nothing in it runs until its service starts it.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) hub: Hub,
+    pub(super) notifications: Arc<Notifications>,
+    pub(super) schedules: Arc<Schedules>,
+    pub(super) scheduler: Scheduler,
+    pub(super) relay: OutboxRelay,
+    pub(super) privacy: Arc<Privacy>,
+    pub(super) privacy_jobs: Scheduler,
+}
+
+impl Assembly {
+    /// Joins the crates to each other and to the database.
+    pub(super) fn new(
+        pools: &SqlitePools,
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let (reader, writer) = (pools.reader.clone(), pools.writer.clone());
+        let ids = new_ids(clock)?;
+
+        let account_store = Arc::new(SqliteAccountStore::new(reader.clone(), writer.clone()));
+        let gate = SetupGate::closed(config.setup_token_file(), clock.clone());
+        let accounts = Accounts::new(account_store.clone(), clock.clone(), ids.clone(), gate)?;
+        let accounts = Arc::new(accounts);
+
+        let store = Arc::new(SqliteNotificationStore::new(reader.clone(), writer.clone()));
+        let topics = MemoryHistory::new(TOPIC_HISTORY).clock(clock.clone());
+        let hub = Hub::builder()
+            .authenticator(Arc::new(TokenAuthenticator::new(accounts.clone())))
+            .authorizer(Arc::new(TopicAuthorizer))
+            .history(Arc::new(ChannelHistory::new(store.clone(), topics)))
+            .clock(clock.clone())
+            .build()?;
+
+        let signal = OutboxSignal::new();
+        let users = Arc::new(AccountUsers::new(account_store));
+        let notifications = Notifications::new(store.clone(), users, ids.clone(), signal.clone())
+            .with_clock(clock.clone());
+        let notifications = Arc::new(notifications);
+        let relay = OutboxRelay::builder(store, Arc::new(HubPush::new(hub.clone())), signal)
+            .clock(clock.clone())
+            .build()?;
+
+        let schedule_store = Arc::new(SqliteScheduleStore::new(reader.clone(), writer.clone()));
+        let job_store = Arc::new(SqliteJobStore::new(writer.clone()));
+        let fired = ScheduleFired::new(schedule_store.clone(), notifications.clone())?;
+        let scheduler = Scheduler::builder(NOTIFICATIONS, job_store.clone(), Arc::new(fired))
+            .clock(clock.clone())
+            .build()?;
+        let jobs = Arc::new(SchedulerJobs::new(scheduler.clone()));
+        let schedules = Schedules::builder(schedule_store, jobs, ids.clone())
+            .clock(clock.clone())
+            .min_interval(config.min_interval)
+            .build()?;
+
+        let privacy_store = Arc::new(SqlitePrivacyStore::new(reader, writer));
+        let lease = Arc::new(MemoryBackend::with_clock(clock.clone()));
+        let privacy = Privacy::builder(privacy_store.clone(), privacy_store, lease)
+            .clock(clock.clone())
+            .build()?;
+        let privacy = Arc::new(privacy);
+        let runs = Arc::new(PrivacyRuns::new(privacy.clone()));
+        let privacy_jobs = Scheduler::builder(PRIVACY, job_store, runs)
+            .clock(clock.clone())
+            .build()?;
+
+        Ok(Self {
+            accounts,
+            hub,
+            notifications,
+            schedules: Arc::new(schedules),
+            scheduler,
+            relay,
+            privacy,
+            privacy_jobs,
+        })
+    }
+}
+
+/// Ids whose random bits are seeded by the operating system.
+fn new_ids(clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn IdSource>> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(anyhow::Error::new)?;
+    Ok(Arc::new(V7Ids::new(clock.clone(), seed)))
+}

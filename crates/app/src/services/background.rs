@@ -1,0 +1,41 @@
+use std::sync::{Mutex, PoisonError};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// A service's endless work: begun by its start, told to end and awaited by its stop.
+#[derive(Debug, Default)]
+pub(super) struct Background {
+    running: Mutex<Option<(CancellationToken, TaskTracker)>>,
+}
+
+impl Background {
+    /// Begins the work; it ends when its token is cancelled.
+    pub(super) fn begin<F>(&self, work: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(work(stop.clone()));
+        tasks.close();
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some((stop, tasks));
+    }
+
+    /// Whether the work is at work.
+    pub(super) fn is_running(&self) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().is_some_and(|(_, tasks)| !tasks.is_empty())
+    }
+
+    /// Tells the work to end and waits until it has.
+    pub(super) async fn end(&self) {
+        let running = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some((stop, tasks)) = running {
+            stop.cancel();
+            tasks.wait().await;
+        }
+    }
+}

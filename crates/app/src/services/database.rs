@@ -1,0 +1,177 @@
+use std::{path::Path, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use steadfast_clock::Clock;
+use steadfast_db_init::{
+    Database, MigrationSet, PostgresBackend, PostgresOptions, SqliteBackend, SqliteOptions,
+};
+use steadfast_lifecycle::{Health, Service, ServiceError, ServiceSpec, StartContext, StopContext};
+
+use super::{assembly::Assembly, slot::Slot};
+use crate::{
+    adapters::sqlite::{ACCOUNT_MIGRATIONS, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS},
+    config::Config,
+};
+
+/// How long the database may take to close.
+pub const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The database, and all that is built on its pools.
+#[derive(Debug)]
+pub(super) struct SqliteService {
+    database: Database<SqliteBackend>,
+    config: Arc<Config>,
+    clock: Arc<dyn Clock>,
+    assembly: Slot<Assembly>,
+}
+
+impl SqliteService {
+    pub(super) fn new(
+        database: Database<SqliteBackend>,
+        config: Arc<Config>,
+        clock: Arc<dyn Clock>,
+        assembly: Slot<Assembly>,
+    ) -> Self {
+        Self {
+            database,
+            config,
+            clock,
+            assembly,
+        }
+    }
+}
+
+#[async_trait]
+impl Service for SqliteService {
+    fn spec(&self) -> ServiceSpec {
+        ServiceSpec::new("database").start_timeout(self.config.start_timeout)
+    }
+
+    async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
+        make_private_folder(&self.config.data_dir)?;
+        let pools = self
+            .database
+            .initialize()
+            .await
+            .map_err(ServiceError::permanent)?;
+        let assembly = Assembly::new(&pools, &self.config, &self.clock);
+        self.assembly
+            .fill(assembly.map_err(ServiceError::permanent)?);
+        Ok(())
+    }
+
+    async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
+        drop(self.assembly.take());
+        let report = self.database.close(CLOSE_WITHIN).await;
+        if report.leaked > 0 {
+            let detail = format!("{} connections were not given back", report.leaked);
+            return Err(ServiceError::permanent(detail));
+        }
+        Ok(())
+    }
+
+    async fn health(&self) -> Health {
+        match self.database.ping().await {
+            Ok(()) => Health::healthy(),
+            Err(error) => Health::unhealthy(error.to_string()),
+        }
+    }
+}
+
+/// A Postgres database: it is reached and migrated, but this version stores nothing in it yet.
+#[derive(Debug)]
+pub(super) struct PostgresService {
+    database: Database<PostgresBackend>,
+}
+
+impl PostgresService {
+    pub(super) fn new(database: Database<PostgresBackend>) -> Self {
+        Self { database }
+    }
+}
+
+#[async_trait]
+impl Service for PostgresService {
+    fn spec(&self) -> ServiceSpec {
+        ServiceSpec::new("database")
+    }
+
+    async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
+        self.database
+            .initialize()
+            .await
+            .map_err(ServiceError::permanent)?;
+        let detail = "Postgres answers, but this version stores in SQLite only; \
+                      unset STEADFAST_DATABASE_URL or name an sqlite:// path";
+        Err(ServiceError::permanent(detail))
+    }
+
+    async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
+        self.database.close(CLOSE_WITHIN).await;
+        Ok(())
+    }
+
+    async fn health(&self) -> Health {
+        Health::unhealthy("this version stores in SQLite only")
+    }
+}
+
+/// The database in the file at `path`, not opened yet.
+///
+/// # Errors
+///
+/// If the path cannot be one of a database.
+pub fn open_sqlite(
+    path: &Path,
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Database<SqliteBackend>> {
+    let backend = SqliteBackend::new(path, SqliteOptions::default())?;
+    let builder = Database::builder(backend).migrations(migrations()?);
+    Ok(builder.deadline(deadline(config)).clock(clock).build()?)
+}
+
+/// The database behind a `postgres://` URL, not opened yet.
+///
+/// # Errors
+///
+/// If the URL is not one.
+pub fn open_postgres(
+    url: &str,
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Database<PostgresBackend>> {
+    let backend = PostgresBackend::new(url, PostgresOptions::default())?;
+    let builder = Database::builder(backend).migrations(migrations()?);
+    Ok(builder.deadline(deadline(config)).clock(clock).build()?)
+}
+
+/// The tables of all crates, in one ledger.
+fn migrations() -> anyhow::Result<MigrationSet> {
+    Ok(MigrationSet::new()
+        .add("accounts", ACCOUNT_MIGRATIONS)?
+        .add("scheduler", steadfast_scheduler::MIGRATIONS)?
+        .add("notifications", NOTIFICATION_MIGRATIONS)?
+        .add("privacy", PRIVACY_MIGRATIONS)?)
+}
+
+/// Shorter than the start as a whole, so that it is the cause that is told, not the time-out.
+fn deadline(config: &Config) -> Duration {
+    config.start_timeout.mul_f64(0.8)
+}
+
+/// Makes the folder of the data, for nobody else to look into.
+fn make_private_folder(path: &Path) -> Result<(), ServiceError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|error| {
+        ServiceError::permanent(format!(
+            "cannot make the folder {}: {error}",
+            path.display()
+        ))
+    })
+}

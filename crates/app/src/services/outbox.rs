@@ -1,0 +1,49 @@
+use async_trait::async_trait;
+use steadfast_lifecycle::{Health, Service, ServiceError, ServiceSpec, StartContext, StopContext};
+
+use super::{assembly::Assembly, background::Background, slot::Slot};
+
+/// The relay from the outbox to the connected clients.
+#[derive(Debug)]
+pub(super) struct OutboxService {
+    assembly: Slot<Assembly>,
+    relay: Background,
+}
+
+impl OutboxService {
+    pub(super) fn new(assembly: Slot<Assembly>) -> Self {
+        Self {
+            assembly,
+            relay: Background::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Service for OutboxService {
+    fn spec(&self) -> ServiceSpec {
+        ServiceSpec::new("outbox")
+            .requires("database")
+            .requires("hub")
+    }
+
+    async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
+        let relay = self.assembly.get()?.relay.clone();
+        self.relay
+            .begin(|stop| async move { relay.run(stop).await });
+        Ok(())
+    }
+
+    async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
+        self.relay.end().await;
+        Ok(())
+    }
+
+    async fn health(&self) -> Health {
+        if self.relay.is_running() {
+            Health::healthy()
+        } else {
+            Health::unhealthy("the relay does not run")
+        }
+    }
+}

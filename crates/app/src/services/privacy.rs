@@ -1,0 +1,53 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use steadfast_lifecycle::{Health, Service, ServiceError, ServiceSpec, StartContext, StopContext};
+
+use super::{assembly::Assembly, slot::Slot};
+use crate::adapters::privacy::plan;
+
+/// How long a cleanup gets to finish its batch.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The privacy scheduler: cleanup every night, compliance every week.
+#[derive(Debug)]
+pub(super) struct PrivacyService {
+    assembly: Slot<Assembly>,
+}
+
+impl PrivacyService {
+    pub(super) fn new(assembly: Slot<Assembly>) -> Self {
+        Self { assembly }
+    }
+}
+
+#[async_trait]
+impl Service for PrivacyService {
+    fn spec(&self) -> ServiceSpec {
+        ServiceSpec::new("privacy").requires("database").optional()
+    }
+
+    async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
+        let assembly = self.assembly.get()?;
+        plan(&assembly.privacy_jobs)
+            .await
+            .map_err(ServiceError::permanent)?;
+        assembly.privacy_jobs.start().await;
+        Ok(())
+    }
+
+    async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
+        if let Some(assembly) = self.assembly.peek() {
+            let report = assembly.privacy_jobs.shutdown(GRACE).await;
+            tracing::info!(?report, "privacy scheduler shut down");
+        }
+        Ok(())
+    }
+
+    async fn health(&self) -> Health {
+        match self.assembly.peek() {
+            Some(assembly) if assembly.privacy_jobs.is_running().await => Health::healthy(),
+            _ => Health::unhealthy("the privacy scheduler does not run"),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Logs and metrics.
+
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFormat;
+
+/// Sends log lines to standard error, filtered; a filter that is not one was refused before.
+pub fn log_to_stderr(filter: &str, format: LogFormat) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_default();
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}
+
+/// Collects what the `metrics` macros say, for the admin listener to show.
+///
+/// # Errors
+///
+/// If something else collects them already.
+pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    metrics::describe_counter!("steadfast_http_requests_total", "Requests answered");
+    metrics::describe_gauge!("steadfast_hub_connections", "Connected clients");
+    metrics::describe_gauge!(
+        "steadfast_hub_subscriptions",
+        "Subscriptions of connected clients"
+    );
+    metrics::describe_counter!(
+        "steadfast_hub_delivered_total",
+        "Messages queued for clients"
+    );
+    metrics::describe_counter!(
+        "steadfast_hub_evicted_slow_total",
+        "Clients that read too slowly"
+    );
+    metrics::describe_counter!(
+        "steadfast_hub_evicted_silent_total",
+        "Clients that were gone"
+    );
+    metrics::describe_gauge!("steadfast_service_up", "Whether a service is up");
+    Ok(handle)
+}

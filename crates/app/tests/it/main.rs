@@ -1,0 +1,18 @@
+//! The real binary over real HTTP and WebSocket.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the binary runs by the machine's clock, and a test's tasks end with it"
+)]
+
+mod accounts;
+mod api_errors;
+mod client;
+mod live;
+mod notifications;
+mod process;
+mod readme;
+mod schedules;
+mod start_up;
+mod stores;
+mod survival;
