@@ -131,6 +131,30 @@ async fn initialise_during_closing_waits_and_opens_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn impatient_closer_does_not_end_the_close_of_a_patient_one() {
+    let (_, database) = memory();
+    let connection = database.initialize().await.unwrap().acquire().unwrap();
+    let mut patient = Box::pin(database.close(LONG));
+    let mut impatient = Box::pin(database.close(Duration::from_secs(1)));
+    let report = tokio::select! {
+        biased;
+        _ = &mut patient => panic!("closed while a connection was out"),
+        report = &mut impatient => report,
+    };
+    assert!(!report.complete);
+    assert!(matches!(
+        database.status(),
+        Status::Closing { generation: 1 }
+    ));
+    drop(connection);
+    assert!(patient.await.complete);
+    assert!(matches!(
+        database.status(),
+        Status::Closed { generation: 1 }
+    ));
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropped_close_leaves_a_closed_database_that_opens_again() {
     let (_, database) = memory();
     let pool = database.initialize().await.unwrap();

@@ -184,6 +184,9 @@ async fn last_caller_dropped_leaves_an_idle_database_that_works() {
             database.status()
         );
         assert!(database.get().is_none() && gate.memory.applied().is_empty());
+        // The half-open pool went with the attempt: there is nothing to close.
+        let report = database.close(Duration::from_secs(1)).await;
+        assert_eq!((report.generation, gate.pools_closed()), (0, 0));
 
         gate.open(1);
         database.initialize().await.unwrap();

@@ -227,10 +227,10 @@ async fn file_locked_by_another_is_waited_for_and_then_named() {
         .unwrap();
     let lock = holder.begin_with("BEGIN EXCLUSIVE").await.unwrap();
 
-    let waiting = tokio::time::timeout(Duration::from_millis(300), backend(&path).connect()).await;
-    assert!(waiting.is_err(), "gave up at once: {waiting:?}");
-    let hasty = SqliteOptions::default().busy_timeout(Duration::from_millis(50));
+    let hasty = SqliteOptions::default().busy_timeout(Duration::from_millis(10));
     let hasty = SqliteBackend::new(&path, hasty).unwrap();
+    let waiting = tokio::time::timeout(Duration::from_millis(300), hasty.connect()).await;
+    assert!(waiting.is_err(), "gave up at once: {waiting:?}");
     let error = hasty.connect().await.unwrap_err();
     assert_eq!(error.class(), Class::Transient, "{error:?}");
     assert!(chain(&error).contains(&path.display().to_string()));
