@@ -1,4 +1,71 @@
-//! Schedules, occurrences, notifications and their delivery: rules and ports, no SQL, no HTTP.
+//! Schedules, notifications and their way to live clients: rules and ports, no SQL, no HTTP.
+//!
+//! For: a service whose users have schedules (a cron expression in a time zone) that each store a
+//! notification when they fire, and whose programs publish notifications of their own; each is
+//! pushed live to every client that its user has connected. Not for: deciding when a schedule
+//! fires, which `steadfast-scheduler` does, or carrying a push to a browser, which is behind the
+//! port [`Push`].
+//!
+//! # Guarantees
+//!
+//! - An occurrence, that is a schedule and the instant it is planned for, is stored once, however
+//!   often it fires and in however many processes.
+//! - Notification, event and outbox are written in one transaction: what is stored is pushed, at
+//!   least once and in order per user; clients deduplicate by id or offset.
+//! - `seq` numbers a user's notifications, and `offset` a user's events, by one and without gaps.
+//! - Changes of one user's schedules are serialised, versioned, and every one applied. The
+//!   scheduler's jobs follow the rows, also after a crash between the two.
+//! - What is not valid is refused with every field at fault. What belongs to another user is not
+//!   found.
+//!
+//! # How it fits together
+//!
+//! [`Schedules`] keeps a [`ScheduleStore`] and the scheduler's [`Jobs`] in line by its [`JobSync`].
+//! The scheduler runs [`ScheduleFired`], which asks [`Notifications`] to store the occurrence in a
+//! [`NotificationStore`] and to raise the [`OutboxSignal`]; the [`OutboxRelay`] takes what is
+//! pending from the [`OutboxStore`] to [`Push`].
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `mocks` | mockall doubles of the ports |
+//! | `openapi` | `utoipa` schemas of what is read and written as JSON |
+//! | `test-util` | the stores in memory, fakes of the other ports, and the conformance suites |
+//!
+//! # Example
+//!
+//! ```
+//! # #[cfg(feature = "test-util")] {
+//! use std::sync::Arc;
+//! use steadfast_clock::SystemClock;
+//! use steadfast_notifications::{
+//!     IdSource, NewNotification, Notifications, OutboxRelay, OutboxSignal, UserId, V7Ids,
+//!     test_util::{FakeUsers, MemoryStore, RecordingPush},
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ids = Arc::new(V7Ids::new(Arc::new(SystemClock), [7; 32]));
+//! let ann = UserId::new(ids.next_id());
+//! let (store, push) = (Arc::new(MemoryStore::new()), Arc::new(RecordingPush::new()));
+//! let signal = OutboxSignal::new();
+//! let users = Arc::new(FakeUsers::new([ann]));
+//! let notifications = Notifications::new(store.clone(), users, ids, signal.clone());
+//! let relay = OutboxRelay::builder(store, push.clone(), signal).build()?;
+//!
+//! let new: NewNotification =
+//!     serde_json::from_str(&format!(r#"{{"user_id":"{ann}","title":"Deployed"}}"#))?;
+//! let first = notifications.publish(ann, new.clone(), Some("deploy-1")).await?;
+//! let again = notifications.publish(ann, new, Some("deploy-1")).await?;
+//! assert_eq!(first, again);
+//!
+//! relay.drain().await?;
+//! assert_eq!(push.offsets(ann), [1]);
+//! # Ok(()) }
+//! # main().unwrap();
+//! # }
+//! ```
 
 mod error;
 mod ids;
@@ -15,6 +82,7 @@ mod schedule_fired;
 mod schedule_input;
 mod scheduler_jobs;
 mod schedules;
+mod schedules_builder;
 mod store;
 mod timetable;
 mod user_event;
@@ -42,7 +110,8 @@ pub use preview::{MAX_PREVIEW_FIRES, Preview, PreviewRequest, ScheduleView};
 pub use schedule::{Channel, Dialect, Misfire, NewSchedule, Schedule, SchedulePatch};
 pub use schedule_fired::ScheduleFired;
 pub use scheduler_jobs::SchedulerJobs;
-pub use schedules::{Schedules, SchedulesBuilder};
+pub use schedules::Schedules;
+pub use schedules_builder::SchedulesBuilder;
 pub use store::{
     Draft, FireOutcome, IdempotencyClaim, InsertOutcome, MAX_EVENTS_PER_USER, NotificationQuery,
     Order, OutboxClaim, PublishOutcome, RemoveOutcome, Settlement, StoredSchedule, SyncMark,
