@@ -15,8 +15,8 @@ use crate::{
     shared::{Shared, in_time},
 };
 
-/// How many occurrences are claimed at a time.
-const CLAIM_BATCH: usize = 256;
+/// How many occurrences are claimed, and how many ends stored, in one call to the store.
+const BATCH: usize = 256;
 
 /// The driver looks at the clock at least this often, to notice that it jumped.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -135,19 +135,19 @@ impl Driver {
     }
 
     async fn report(&mut self) -> Result<(), StoreError> {
-        if self.unreported.is_empty() {
-            return Ok(());
-        }
         let shared = self.shared.clone();
-        let finish = shared.store.finish(
-            &shared.settings.namespace,
-            &self.owner,
-            &self.unreported,
-            shared.now(),
-        );
-        let due = in_time(finish).await?;
-        self.unreported.clear();
-        self.next_due = due.map_or(self.next_due, |due| due.min(self.next_due));
+        while !self.unreported.is_empty() {
+            let batch = self.unreported.len().min(BATCH);
+            let finish = shared.store.finish(
+                &shared.settings.namespace,
+                &self.owner,
+                &self.unreported[..batch],
+                shared.now(),
+            );
+            let due = in_time(finish).await?;
+            self.unreported.drain(..batch);
+            self.next_due = due.map_or(self.next_due, |due| due.min(self.next_due));
+        }
         Ok(())
     }
 
@@ -181,7 +181,7 @@ impl Driver {
         let shared = self.shared.clone();
         let now = shared.now();
         let called_for = self.next_due <= now || self.next_poll <= shared.clock.monotonic();
-        let limit = self.free().min(CLAIM_BATCH);
+        let limit = self.free().min(BATCH);
         if !called_for || limit == 0 {
             return Ok(());
         }

@@ -282,6 +282,10 @@ async fn replacement_cancels_the_old_run_and_waits_until_it_has_ended() {
     let fires = fixture.handler.wait_for_fires(3).await;
     assert!(fires[0].cancel.is_cancelled() && fires[1].cancel.is_cancelled());
     assert!(!fires[2].cancel.is_cancelled());
+    assert!(
+        fires.iter().all(|fire| fire.late < Duration::from_secs(1)),
+        "cancelled at once"
+    );
     assert_eq!(fixture.handler.most_at_once(), 1);
 
     // One that does not listen is dropped after a while.

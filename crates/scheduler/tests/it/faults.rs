@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use steadfast_clock::{Clock, ManualClock};
 use steadfast_scheduler::{
     Behaviour, Cause, Claimed, Ending, JobStore, MemoryJobStore, MockJobStore, Outcome, Policy,
-    Recorder, Run, RunId, Scheduler, SqliteJobStore, StoreError,
+    Recorder, Run, RunId, RunNow, Scheduler, SqliteJobStore, StoreError,
 };
 use tokio::time::sleep;
 
@@ -137,6 +137,77 @@ async fn lost_lease_cancels_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn run_claimed_again_by_its_own_process_goes_on_under_the_new_fence() {
+    let mut store = MockJobStore::new();
+    let claims = AtomicU32::new(0);
+    store.expect_claim_due().returning(move |_| {
+        let runs = match claims.fetch_add(1, Ordering::SeqCst) {
+            count @ 0..2 => vec![run(u64::from(count) + 1)],
+            _ => Vec::new(),
+        };
+        Ok(Claimed {
+            runs,
+            next_due: None,
+        })
+    });
+    let (stored, mut ends) = tokio::sync::mpsc::channel(1);
+    store
+        .expect_finish()
+        .times(1)
+        .returning(move |_, _, runs, _| {
+            stored.try_send(runs[0].id.fence).unwrap();
+            Ok(None)
+        });
+    store.expect_renew().returning(|_, _, _, _| Ok(Vec::new()));
+    let fixture = Fixture::with(
+        Arc::new(store),
+        Behaviour::Take(Duration::from_secs(45)),
+        |builder| builder,
+    );
+    fixture.scheduler.start().await;
+    assert_eq!(ends.recv().await, Some(2));
+    assert_eq!(fixture.handler.fires().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_jump_of_the_clock_leases_are_renewed_before_anything_is_claimed() {
+    let calls: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let mut store = MockJobStore::new();
+    let log = calls.clone();
+    store.expect_claim_due().returning(move |_| {
+        log.lock().unwrap().push("claim");
+        let first = log.lock().unwrap().len() == 1;
+        let runs = if first { vec![run(1)] } else { Vec::new() };
+        Ok(Claimed {
+            runs,
+            next_due: None,
+        })
+    });
+    let log = calls.clone();
+    store.expect_renew().returning(move |_, _, _, _| {
+        log.lock().unwrap().push("renew");
+        Ok(Vec::new())
+    });
+    store.expect_finish().returning(|_, _, _, _| Ok(None));
+    let scheduled_for = at("00:30:00");
+    store
+        .expect_request_run()
+        .returning(move |_, _, _| Ok(RunNow::Accepted { scheduled_for }));
+    let fixture = Fixture::with(Arc::new(store), Behaviour::UntilCancelled, |builder| {
+        builder
+    });
+    fixture.scheduler.start().await;
+    fixture.handler.wait_for_fires(1).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(*calls.lock().unwrap(), ["claim"]);
+
+    fixture.clock.shift_wall(3_600);
+    fixture.scheduler.run_now(&"job".into()).await.unwrap();
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(*calls.lock().unwrap(), ["claim", "renew", "claim"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn runs_of_a_dead_process_are_claimed_again_after_their_lease() {
     let store: Arc<MemoryJobStore> = Arc::default();
     let dead = Fixture::with(store.clone(), Behaviour::Take(minutes(60)), |builder| {
@@ -169,10 +240,12 @@ async fn runs_of_a_dead_process_are_claimed_again_after_their_lease() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_schedulers_on_one_sqlite_file_claim_every_occurrence_exactly_once() {
     const JOBS: usize = 40;
+    const ROUNDS: usize = 4;
     let (pool, folder) = sqlite_pool(2).await;
     let other_pool = sqlite_pool_in(&folder, 2).await;
     let clock = Arc::new(ManualClock::ticking(wall(at("00:30:00"))));
-    let handler = Arc::new(Recorder::default());
+    // A run takes a while, so that one scheduler alone is too slow for all.
+    let handler = Arc::new(Recorder::new(Behaviour::Take(Duration::from_millis(50))));
     let scheduler = |pool| {
         let store = Arc::new(SqliteJobStore::new(pool));
         Scheduler::builder("ns", store, handler.clone())
@@ -190,7 +263,7 @@ async fn two_schedulers_on_one_sqlite_file_claim_every_occurrence_exactly_once()
     }
     a.start().await;
     b.start().await;
-    for round in 1..=4 {
+    for round in 1..=ROUNDS {
         clock.advance(minutes(1));
         handler.wait_for_fires(round * JOBS).await;
         // A job whose run is at work skips what falls due, so let the ends be stored.
@@ -202,7 +275,7 @@ async fn two_schedulers_on_one_sqlite_file_claim_every_occurrence_exactly_once()
             .entry((fire.key.to_string(), fire.scheduled_for))
             .or_default() += 1;
     }
-    assert_eq!(fires.len(), 4 * JOBS, "none lost");
+    assert_eq!(fires.len(), ROUNDS * JOBS, "none lost");
     assert!(fires.values().all(|count| *count == 1), "none twice");
     for scheduler in [a, b] {
         let report = scheduler.shutdown(Duration::from_secs(5)).await;
