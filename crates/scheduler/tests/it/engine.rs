@@ -275,7 +275,11 @@ async fn skip_queue_and_allow_bound_what_runs_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn replacement_cancels_the_old_run_and_waits_until_it_has_ended() {
-    let fixture = Fixture::started(Behaviour::UntilCancelled).await;
+    // Renewals, which would find the old run's lease lost, are not at the same time.
+    let store = Arc::new(MemoryJobStore::new());
+    let lease = Duration::from_secs(25);
+    let fixture = Fixture::with(store, Behaviour::UntilCancelled, |b| b.lease(lease));
+    fixture.scheduler.start().await;
     fixture
         .upsert(job("job", "* * * * *").overlap(Overlap::Replace))
         .await;
