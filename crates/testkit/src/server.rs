@@ -143,7 +143,8 @@ impl Server {
         R: Future<Output = bool> + Send,
     {
         let poll = async {
-            while !is_ready().await {
+            // The server may answer before its supervisor has written the pid down.
+            while self.pid().is_none() || !is_ready().await {
                 if self.pid().is_some_and(has_ended) {
                     return Err(ServerError::Ended {
                         program: self.name,
