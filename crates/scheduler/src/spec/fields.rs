@@ -7,6 +7,9 @@ const HORIZON_YEARS: i16 = 41;
 /// The days, weekdays and dates repeat after this many years.
 const GREGORIAN_CYCLE_YEARS: i16 = 400;
 
+/// One bit for each of six weeks.
+const EVERY_WEEK: u64 = 1 | 1 << 7 | 1 << 14 | 1 << 21 | 1 << 28 | 1 << 35;
+
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// A schedule in wall-clock fields, one bit for each value: bit `n` stands for the value `n`
@@ -37,12 +40,13 @@ impl Fields {
     /// Each field costs a few instructions; at most [`HORIZON_YEARS`] are searched.
     pub(crate) fn next(&self, after: DateTime) -> Option<DateTime> {
         let date = after.date();
-        if self.matches(date)
+        let days = self.days_in(date.year(), date.month());
+        if days >> date.day() & 1 == 1
             && let Some(time) = self.next_time(after.time())
         {
             return Some(date.to_datetime(time));
         }
-        let date = self.next_date(date)?;
+        let date = self.next_date(date, days)?;
         Some(date.to_datetime(self.first_time()))
     }
 
@@ -63,11 +67,6 @@ impl Fields {
         )
     }
 
-    fn matches(&self, date: Date) -> bool {
-        self.months >> date.month() & 1 == 1
-            && self.days_of(date.year(), date.month()) >> date.day() & 1 == 1
-    }
-
     fn next_time(&self, after: Time) -> Option<Time> {
         let (hours, hour) = (u64::from(self.hours), after.hour());
         if hours >> hour & 1 == 1 {
@@ -84,12 +83,11 @@ impl Fields {
         Some(time(hour, first(self.minutes), first(self.seconds)))
     }
 
-    fn next_date(&self, after: Date) -> Option<Date> {
+    /// The first matching date later than `after`; `days` are those that match in its month.
+    fn next_date(&self, after: Date, days: u32) -> Option<Date> {
         let last_year = after.year().saturating_add(HORIZON_YEARS).min(9_999);
         let (mut year, mut month) = (after.year(), after.month());
-        if self.months >> month & 1 == 1
-            && let Some(day) = above(u64::from(self.days_of(year, month)), after.day())
-        {
+        if let Some(day) = above(u64::from(days), after.day()) {
             return Date::new(year, month, day).ok();
         }
         loop {
@@ -103,15 +101,18 @@ impl Fields {
             if year > last_year {
                 return None;
             }
-            let days = self.days_of(year, month);
+            let days = self.days_in(year, month);
             if days != 0 {
                 return Date::new(year, month, first(u64::from(days))).ok();
             }
         }
     }
 
-    /// The matching days of a month, whether or not the month matches.
-    fn days_of(&self, year: i16, month: i8) -> u32 {
+    /// The matching days of a month; none if the month does not match.
+    fn days_in(&self, year: i16, month: i8) -> u32 {
+        if self.months >> month & 1 == 0 {
+            return 0;
+        }
         let Ok(first_day) = Date::new(year, month, 1) else {
             return 0;
         };
@@ -119,10 +120,8 @@ impl Fields {
         let weekdays = if self.weekdays == Self::ALL_WEEKDAYS {
             u32::MAX
         } else {
-            // Five weeks and more of the mask, moved so that the first of the month is at bit 1.
-            let weeks = (0..6).fold(0_u64, |weeks, week| {
-                weeks | u64::from(self.weekdays) << (7 * week)
-            });
+            // Six weeks of the mask, moved so that the first of the month is at bit 1.
+            let weeks = u64::from(self.weekdays) * EVERY_WEEK;
             (weeks >> first_day.weekday().to_sunday_zero_offset() << 1) as u32
         };
         let matching = if self.either_day {
@@ -160,7 +159,7 @@ impl Fields {
             while months != 0 && shortest > 1 {
                 let month = first(months);
                 months &= months - 1;
-                let days = u64::from(self.days_of(year, month));
+                let days = u64::from(self.days_in(year, month));
                 if days == 0 {
                     continue;
                 }
