@@ -150,7 +150,8 @@ impl Session {
         let done = if self.limiter.try_acquire(1).is_err() {
             Err(ErrorReply::TOO_MANY_REQUESTS.into())
         } else {
-            self.request(id, request).await
+            // Boxed: a command at work is large, and a connection is idle as a rule.
+            Box::pin(self.request(id, request)).await
         };
         match done {
             Ok(()) => Ok(()),

@@ -28,7 +28,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let (who, user, topic) = (0..12usize, select(&USERS[..]), select(&TOPICS[..]));
+    let (who, user, topic) = (0..6usize, select(&USERS[..]), select(&TOPICS[..]));
     let pair = (who.clone(), topic.clone());
     let step = prop_oneof![
         4 => user.prop_map(Step::Register),
@@ -283,6 +283,30 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn pending_subscription_told_to_end_twice_goes_on_activation() {
+    let registry = Registry::new(Arc::new(limits()));
+    let connection = registry.register(new_connection("alice", &limits()));
+    let connection = connection.unwrap();
+    registry.join(&connection, "x", false).unwrap();
+    for _ in 0..2 {
+        let farewell = Some(Bytes::from_static(b"farewell"));
+        let left = registry.leave(&connection, "x", None, farewell);
+        assert_eq!(left, Left::Marked);
+    }
+    assert_eq!(
+        connection.outbox.take(),
+        None,
+        "not before its acknowledgement"
+    );
+    let activated = registry.activate(&connection, "x", None);
+    assert!(matches!(activated, Activated::Left));
+    assert_eq!(
+        (registry.topic_count(), registry.subscription_count()),
+        (0, 0)
+    );
 }
 
 #[test]
