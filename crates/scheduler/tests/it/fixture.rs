@@ -89,3 +89,8 @@ pub(crate) fn job(key: &str, spec: &str) -> Job {
 pub(crate) const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
 }
+
+/// How the last run of a job ended.
+pub(crate) fn last_outcome(status: steadfast_scheduler::JobStatus) -> steadfast_scheduler::Outcome {
+    status.last.unwrap().outcome
+}

@@ -6,6 +6,8 @@
 )]
 
 mod cases;
+mod clock;
+mod control;
 mod engine;
 mod expressions;
 mod faults;
