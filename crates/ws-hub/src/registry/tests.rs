@@ -358,12 +358,17 @@ fn burst_from_many_threads_never_passes_the_limit_of_a_user() {
 
 #[test]
 fn closing_against_registering_leaves_nobody_unseen() {
-    for _ in 0..100 {
+    for _ in 0..500 {
         let registry = Registry::new(Arc::new(limits()));
+        let together = std::sync::Barrier::new(2);
         let (closed, registered) = std::thread::scope(|scope| {
-            let registering = scope.spawn(|| registry.register(new_connection("alice", &limits())));
-            let closing = scope.spawn(|| registry.close());
-            (closing.join().unwrap(), registering.join().unwrap())
+            let closing = scope.spawn(|| {
+                together.wait();
+                registry.close()
+            });
+            together.wait();
+            let registered = registry.register(new_connection("alice", &limits()));
+            (closing.join().unwrap(), registered)
         });
         assert_eq!(closed.len(), usize::from(registered.is_ok()));
     }
