@@ -5,6 +5,7 @@
 //! are microseconds since the epoch, ids the sixteen bytes of a UUID.
 
 mod account_store;
+mod event_log;
 mod migrations;
 mod notification_store;
 mod outbox_store;

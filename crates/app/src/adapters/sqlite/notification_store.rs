@@ -1,16 +1,17 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::{Row as _, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
+use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 use steadfast_notifications::{
-    Draft, EventPage, EventPayload, FireOutcome, IdempotencyClaim, MAX_EVENTS_PER_USER,
-    Notification, NotificationId, NotificationQuery, NotificationStore, Occurrence, Order,
-    PortError, PublishOutcome, ScheduleId, UserEvent, UserId,
+    Draft, EventPage, EventPayload, FireOutcome, IdempotencyClaim, Notification, NotificationId,
+    NotificationQuery, NotificationStore, Occurrence, Order, PortError, PublishOutcome, ScheduleId,
+    UserId,
 };
 use uuid::Uuid;
 
-use super::rows::{begin, column, is_transient, number, optional_time, time};
-
-type Tx = Transaction<'static, Sqlite>;
+use super::{
+    event_log::{append_event, from_json, read_events, to_json},
+    rows::{Tx, begin, column, is_transient, number, optional_time, time},
+};
 
 /// Notifications, occurrences, idempotency keys, event logs and the outbox in SQLite.
 #[derive(Clone, Debug)]
@@ -282,30 +283,6 @@ pub(super) fn port_error(error: sqlx::Error) -> PortError {
     }
 }
 
-/// Reads events of a user in order.
-pub(super) async fn read_events(
-    tx: &mut Tx,
-    user: UserId,
-    after: u64,
-    limit: u32,
-) -> sqlx::Result<Vec<UserEvent>> {
-    sqlx::query(
-        "SELECT position, payload FROM user_event
-         WHERE user_id = ?1 AND position > ?2 ORDER BY position LIMIT ?3",
-    )
-    .bind(user.uuid())
-    .bind(column(after))
-    .bind(limit)
-    .try_map(|row: SqliteRow| {
-        Ok(UserEvent {
-            offset: number(&row, "position")?,
-            payload: from_json(row.try_get("payload")?)?,
-        })
-    })
-    .fetch_all(&mut **tx)
-    .await
-}
-
 /// What was published under a key that has not expired.
 async fn replay(
     tx: &mut Tx,
@@ -404,41 +381,6 @@ async fn finish(
     Ok(changed)
 }
 
-/// Adds an event to the end of a user's log, makes it pending, and drops the oldest one that is
-/// too many.
-async fn append_event(
-    tx: &mut Tx,
-    user: UserId,
-    event: &EventPayload,
-    at: Timestamp,
-) -> sqlx::Result<()> {
-    let position = sqlx::query(
-        "UPDATE user_log
-         SET position = position + 1, available_at = coalesce(available_at, ?2)
-         WHERE user_id = ?1 RETURNING position",
-    )
-    .bind(user.uuid())
-    .bind(at.as_microsecond())
-    .try_map(|row| number(&row, "position"))
-    .fetch_one(&mut **tx)
-    .await?;
-    sqlx::query(
-        "INSERT INTO user_event (user_id, position, payload, created_at) VALUES (?1, ?2, ?3, ?4)",
-    )
-    .bind(user.uuid())
-    .bind(column(position))
-    .bind(to_json(event)?)
-    .bind(at.as_microsecond())
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query("DELETE FROM user_event WHERE user_id = ?1 AND position <= ?2")
-        .bind(user.uuid())
-        .bind(column(position.saturating_sub(MAX_EVENTS_PER_USER)))
-        .execute(&mut **tx)
-        .await
-        .map(drop)
-}
-
 fn notification(row: &SqliteRow) -> sqlx::Result<Notification> {
     let schedule_id: Option<Uuid> = row.try_get("schedule_id")?;
     Ok(Notification {
@@ -454,12 +396,4 @@ fn notification(row: &SqliteRow) -> sqlx::Result<Notification> {
         created_at: time(row, "created_at")?,
         read_at: optional_time(row, "read_at")?,
     })
-}
-
-fn to_json<T: serde::Serialize>(value: &T) -> sqlx::Result<String> {
-    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
-}
-
-fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> sqlx::Result<T> {
-    serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }

@@ -5,7 +5,8 @@ use steadfast_notifications::{OutboxClaim, OutboxStore, PortError, Settlement, U
 
 use super::{
     SqliteNotificationStore,
-    notification_store::{port_error, read_events},
+    event_log::read_events,
+    notification_store::port_error,
     rows::{begin, broken, column, number},
 };
 

@@ -4,9 +4,12 @@ use jiff::Timestamp;
 use sqlx::{Row as _, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
 use steadfast_db_init::{Class, classify_sqlite};
 
+/// A transaction of a writer, or the snapshot of a reader.
+pub(super) type Tx = Transaction<'static, Sqlite>;
+
 /// Begins a transaction that has the one right to write from the start, so that it cannot fail
 /// halfway because another has written since it read.
-pub(super) async fn begin(writer: &SqlitePool) -> sqlx::Result<Transaction<'static, Sqlite>> {
+pub(super) async fn begin(writer: &SqlitePool) -> sqlx::Result<Tx> {
     writer.begin_with("BEGIN IMMEDIATE").await
 }
 

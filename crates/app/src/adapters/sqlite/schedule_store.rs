@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use sqlx::{Row as _, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
+use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 use steadfast_notifications::{
     Channel, Dialect, InsertOutcome, Misfire, PortError, RemoveOutcome, Schedule, ScheduleId,
     ScheduleStore, StoredSchedule, SyncMark, UpdateOutcome, UserId,
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     notification_store::port_error,
-    rows::{begin, broken, column, number, time},
+    rows::{Tx, begin, broken, column, number, time},
 };
 
 /// Schedules in SQLite.
@@ -222,11 +222,7 @@ impl ScheduleStore for SqliteScheduleStore {
     }
 }
 
-async fn version(
-    tx: &mut Transaction<'static, Sqlite>,
-    user: UserId,
-    id: ScheduleId,
-) -> sqlx::Result<Option<u64>> {
+async fn version(tx: &mut Tx, user: UserId, id: ScheduleId) -> sqlx::Result<Option<u64>> {
     sqlx::query("SELECT version FROM schedule WHERE id = ?1 AND user_id = ?2 AND removed = 0")
         .bind(id.uuid())
         .bind(user.uuid())

@@ -1,0 +1,76 @@
+//! The users' event logs: what goes to their channels.
+
+use jiff::Timestamp;
+use sqlx::{Row as _, sqlite::SqliteRow};
+use steadfast_notifications::{EventPayload, MAX_EVENTS_PER_USER, UserEvent, UserId};
+
+use super::rows::{Tx, column, number};
+
+/// Reads events of a user in order.
+pub(super) async fn read_events(
+    tx: &mut Tx,
+    user: UserId,
+    after: u64,
+    limit: u32,
+) -> sqlx::Result<Vec<UserEvent>> {
+    sqlx::query(
+        "SELECT position, payload FROM user_event
+         WHERE user_id = ?1 AND position > ?2 ORDER BY position LIMIT ?3",
+    )
+    .bind(user.uuid())
+    .bind(column(after))
+    .bind(limit)
+    .try_map(|row: SqliteRow| {
+        Ok(UserEvent {
+            offset: number(&row, "position")?,
+            payload: from_json(row.try_get("payload")?)?,
+        })
+    })
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Adds an event to the end of a user's log, makes it pending, and drops the oldest one that is
+/// too many.
+pub(super) async fn append_event(
+    tx: &mut Tx,
+    user: UserId,
+    event: &EventPayload,
+    at: Timestamp,
+) -> sqlx::Result<()> {
+    let position = sqlx::query(
+        "UPDATE user_log
+         SET position = position + 1, available_at = coalesce(available_at, ?2)
+         WHERE user_id = ?1 RETURNING position",
+    )
+    .bind(user.uuid())
+    .bind(at.as_microsecond())
+    .try_map(|row| number(&row, "position"))
+    .fetch_one(&mut **tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO user_event (user_id, position, payload, created_at) VALUES (?1, ?2, ?3, ?4)",
+    )
+    .bind(user.uuid())
+    .bind(column(position))
+    .bind(to_json(event)?)
+    .bind(at.as_microsecond())
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("DELETE FROM user_event WHERE user_id = ?1 AND position <= ?2")
+        .bind(user.uuid())
+        .bind(column(position.saturating_sub(MAX_EVENTS_PER_USER)))
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+}
+
+/// A value as a column holds it.
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> sqlx::Result<String> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
+}
+
+/// The value that a column holds.
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> sqlx::Result<T> {
+    serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
