@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::Clock;
 use steadfast_notifications::{
-    BuildError, Draft, IdSource, MockOutboxStore, NewNotification, NotificationId,
+    BuildError, Draft, IdSource, MockOutboxStore, MockPush, NewNotification, NotificationId,
     NotificationStore, OutboxRelay, OutboxStore, PortError, UserId, test_util::RecordingPush,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -150,6 +150,28 @@ async fn push_that_keeps_failing_is_put_off_and_order_is_kept() {
     stop.cancel();
     running.await.unwrap();
     assert_eq!(relay.push.offsets(relay.world.user), [1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn event_that_was_pushed_before_a_failure_is_not_pushed_again() {
+    let relay = Relay::new();
+    relay.publish(relay.world.user).await;
+    relay.publish(relay.world.user).await;
+    let mut push = MockPush::new();
+    push.expect_push()
+        .times(2)
+        .returning(|_, _, event| match event.offset {
+            1 => Ok(()),
+            _ => Err(PortError::permanent("the hub is gone")),
+        });
+    let store = relay.world.store.clone();
+    let failing = OutboxRelay::builder(store, Arc::new(push), relay.world.signal.clone());
+    let failing = failing.clock(relay.world.clock.clone()).build().unwrap();
+    failing.drain().await.unwrap();
+
+    relay.world.clock.advance(Duration::from_secs(1));
+    relay.relay.drain().await.unwrap();
+    assert_eq!(relay.push.offsets(relay.world.user), [2]);
 }
 
 #[tokio::test(start_paused = true)]
