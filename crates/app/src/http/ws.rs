@@ -2,7 +2,7 @@ use axum::{
     extract::{Query, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use steadfast_ws_hub::HubUpgrade;
 use utoipa::ToSchema;
@@ -11,13 +11,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Api,
     caller::{Caller, authenticate},
-    origin::is_same_origin,
     problem::{Kind, Problem, ProblemBody},
 };
-use crate::{
-    accounts::{Principal, Scope, Via},
-    adapters::hub::identity,
-};
+use crate::{accounts::Scope, adapters::hub::identity};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(ticket))
@@ -57,8 +53,8 @@ async fn ticket(State(api): State<Api>, caller: Caller) -> Result<impl IntoRespo
     ))
 }
 
-/// Opens a WebSocket: for a ticket, a bearer token, or a session's cookie from our own page. With
-/// none of them, the `connect` command must bring a token.
+/// Opens a WebSocket: for a ticket, a bearer token, or a session's cookie. With none of them, the
+/// `connect` command must bring a token. That a page is our own is seen to by the hub.
 pub(super) async fn upgrade(
     State(api): State<Api>,
     Query(query): Query<WsQuery>,
@@ -75,29 +71,8 @@ pub(super) async fn upgrade(
         None => authenticate(&headers, &api).await?,
     };
     let upgrade = match principal {
-        Some(principal) => {
-            refuse_foreign_page(&principal, &headers, &api)?;
-            upgrade.known_as(identity(&principal))
-        }
+        Some(principal) => upgrade.known_as(identity(&principal)),
         None => upgrade,
     };
     Ok(api.hub.upgrade(upgrade).await.into_response())
-}
-
-/// A browser sends its cookie along with a WebSocket that any page opens, but also says which page
-/// it is.
-fn refuse_foreign_page(
-    principal: &Principal,
-    headers: &HeaderMap,
-    api: &Api,
-) -> Result<(), Problem> {
-    let by_cookie = matches!(principal.via, Via::Session { .. });
-    let from_page = headers.contains_key(header::ORIGIN);
-    if by_cookie && from_page && !is_same_origin(headers, api.public_url.as_ref()) {
-        return Err(Problem::new(
-            Kind::Csrf,
-            "the Origin header names another site",
-        ));
-    }
-    Ok(())
 }

@@ -62,12 +62,16 @@ impl Assembly {
 
         let store = Arc::new(SqliteNotificationStore::new(reader.clone(), writer.clone()));
         let topics = MemoryHistory::new(TOPIC_HISTORY).clock(clock.clone());
-        let hub = Hub::builder()
+        let mut hub = Hub::builder()
             .authenticator(Arc::new(TokenAuthenticator::new(accounts.clone())))
             .authorizer(Arc::new(TopicAuthorizer))
             .history(Arc::new(ChannelHistory::new(store.clone(), topics)))
-            .clock(clock.clone())
-            .build()?;
+            .clock(clock.clone());
+        if let Some(url) = &config.public_url {
+            // Behind a proxy the request's own host may be another one.
+            hub = hub.allowed_origins([url.to_string().trim_end_matches('/')]);
+        }
+        let hub = hub.build()?;
 
         let signal = OutboxSignal::new();
         let users = Arc::new(AccountUsers::new(account_store));

@@ -45,6 +45,11 @@ impl Server {
 
     /// Starts on a data directory that may have been used before.
     pub(crate) async fn start_in(data: TempDir) -> Self {
+        Self::start_with(data, &[]).await
+    }
+
+    /// Starts with these variables beside and above the usual ones.
+    pub(crate) async fn start_with(data: TempDir, variables: &[(&str, &str)]) -> Self {
         let mut command = steadfast(&["serve"]);
         command
             .env("STEADFAST_DATA_DIR", data.path())
@@ -52,7 +57,8 @@ impl Server {
             .env("STEADFAST_ADMIN_LISTEN", "127.0.0.1:0")
             .env("STEADFAST_MIN_INTERVAL", "1s")
             .env("STEADFAST_DRAIN", "0s")
-            .env("STEADFAST_LOG", "info,steadfast=debug");
+            .env("STEADFAST_LOG", "info,steadfast=debug")
+            .envs(variables.iter().copied());
         let mut child = command.spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let stderr = tokio::spawn(async move {

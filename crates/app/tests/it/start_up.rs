@@ -139,6 +139,30 @@ async fn row_17_first_signal_drains_and_the_database_closes_last() {
 }
 
 #[tokio::test]
+async fn draining_server_is_not_ready_but_serves_until_a_second_signal() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_with(data, &[("STEADFAST_DRAIN", "1h")]).await;
+    let nobody = Client::nobody(&server);
+    server.signal("TERM").await;
+    let not_ready = async {
+        loop {
+            let answer = nobody.get("/readyz").await;
+            if answer.status.as_u16() == 503 {
+                return answer.body;
+            }
+        }
+    };
+    let body = tokio::time::timeout(PATIENCE, not_ready).await.unwrap();
+    assert_eq!(body["status"], "draining");
+    nobody.get("/livez").await.expect(200);
+    nobody.get("/api/v1/setup").await.expect(200);
+
+    server.signal("TERM").await;
+    let (status, log, _) = server.ended().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[tokio::test]
 async fn probes_answer_on_both_listeners_and_metrics_on_the_admin_one() {
     let server = Server::start().await;
     let public = Client::nobody(&server);
