@@ -1,14 +1,13 @@
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use steadfast_clock::Clock;
 use steadfast_notifications::IdSource;
-use steadfast_sync::{KeyedRateLimiter, Quota, RateError};
 use uuid::Uuid;
 
 use super::{
     AccountError, AccountStore, Passwords, Principal, Role, Scope, Secret, SecretHash, Session,
-    SetupGate, StoredUser, Token, User, Username, Via,
+    SetupGate, StoredUser, Token, User, Username, Via, login_limits::LoginLimits,
 };
 
 /// How long a session lasts.
@@ -20,10 +19,6 @@ const TOKEN_DAYS: std::ops::RangeInclusive<u32> = 1..=3650;
 /// What API tokens begin with, so that scanners of leaked secrets can know them.
 const TOKEN_PREFIX: &str = "sf_";
 
-/// Tries to log in per account, and per address: a burst of ten, then one in six seconds.
-const LOGIN_BURST: u32 = 10;
-const LOGIN_PERIOD: Duration = Duration::from_secs(60);
-
 /// Everything that is done with users, sessions and tokens: the rules, over an [`AccountStore`].
 pub struct Accounts {
     store: Arc<dyn AccountStore>,
@@ -31,8 +26,7 @@ pub struct Accounts {
     ids: Arc<dyn IdSource>,
     passwords: Passwords,
     gate: SetupGate,
-    by_account: KeyedRateLimiter<Username>,
-    by_address: KeyedRateLimiter<IpAddr>,
+    limits: LoginLimits,
 }
 
 impl std::fmt::Debug for Accounts {
@@ -70,8 +64,7 @@ impl Accounts {
     ) -> Result<Self, AccountError> {
         Ok(Self {
             passwords: Passwords::new()?,
-            by_account: login_limiter(clock.clone())?,
-            by_address: login_limiter(clock.clone())?,
+            limits: LoginLimits::new(&clock)?,
             store,
             clock,
             ids,
@@ -152,10 +145,10 @@ impl Accounts {
         username: &str,
         password: &str,
     ) -> Result<LoggedIn, AccountError> {
-        charge(&self.by_address, &from)?;
+        self.limits.charge_address(from)?;
         let stored = match Username::parse(username) {
             Ok(username) => {
-                charge(&self.by_account, &username)?;
+                self.limits.charge_account(&username)?;
                 self.store.user_by_name(&username).await?
             }
             Err(_) => None,
@@ -405,141 +398,5 @@ impl Accounts {
     }
 }
 
-fn login_limiter<K>(clock: Arc<dyn Clock>) -> Result<KeyedRateLimiter<K>, AccountError>
-where
-    K: Clone + Eq + std::hash::Hash + Send + Sync + 'static,
-{
-    let limiter = Quota::new(LOGIN_BURST, LOGIN_PERIOD)
-        .and_then(|quota| KeyedRateLimiter::builder(quota).clock(clock).build());
-    limiter.map_err(|source| AccountError::Limits { source })
-}
-
-fn charge<K>(limiter: &KeyedRateLimiter<K>, key: &K) -> Result<(), AccountError>
-where
-    K: Clone + Eq + std::hash::Hash + Send + Sync,
-{
-    limiter.try_acquire(key, 1).map_err(|error| {
-        let retry_after = match error {
-            RateError::Denied { retry_after } => retry_after,
-            _ => LOGIN_PERIOD,
-        };
-        AccountError::TooManyAttempts { retry_after }
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use std::time::SystemTime;
-
-    use steadfast_clock::ManualClock;
-    use steadfast_notifications::V7Ids;
-
-    use super::*;
-    use crate::accounts::{MockAccountStore, StoreError};
-
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-    fn accounts(store: MockAccountStore) -> (Accounts, Arc<ManualClock>) {
-        let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
-        let ids = Arc::new(V7Ids::new(clock.clone(), [1; 32]));
-        let gate = SetupGate::closed("/nonexistent/setup-token".into(), clock.clone());
-        (
-            Accounts::new(Arc::new(store), clock.clone(), ids, gate).unwrap(),
-            clock,
-        )
-    }
-
-    fn user() -> User {
-        let username = Username::parse("ann").unwrap();
-        User {
-            id: Uuid::nil(),
-            username,
-            role: Role::User,
-            created_at: Timestamp::UNIX_EPOCH,
-        }
-    }
-
-    #[tokio::test]
-    async fn store_that_fails_lets_nobody_in_and_is_told_from_a_wrong_credential() {
-        let mut store = MockAccountStore::new();
-        store
-            .expect_session()
-            .returning(|_| Err(StoreError::new("reading", true, "locked")));
-        store
-            .expect_user_by_name()
-            .returning(|_| Err(StoreError::new("reading", true, "locked")));
-        store.expect_create_session().never();
-        let (accounts, _) = accounts(store);
-        for outcome in [
-            accounts.by_session("key").await.map(drop),
-            accounts
-                .log_in(HERE, "ann", "correct horse")
-                .await
-                .map(drop),
-        ] {
-            assert!(
-                matches!(outcome, Err(AccountError::Store { source }) if source.is_transient())
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn session_ends_with_its_time() {
-        let mut store = MockAccountStore::new();
-        store.expect_session().returning(|hash| {
-            let created_at = Timestamp::UNIX_EPOCH;
-            let expires_at = created_at + SESSION;
-            let session = Session {
-                hash: *hash,
-                user_id: Uuid::nil(),
-                created_at,
-                expires_at,
-            };
-            Ok(Some((session, user())))
-        });
-        let (accounts, clock) = accounts(store);
-        accounts.by_session("key").await.unwrap();
-        clock.advance(SESSION.unsigned_abs());
-        let ended = accounts.by_session("key").await;
-        assert!(matches!(ended, Err(AccountError::Unauthenticated)));
-    }
-
-    #[tokio::test]
-    async fn token_ends_with_its_time_and_its_scopes_are_kept_once() {
-        let mut store = MockAccountStore::new();
-        store.expect_create_token().once().returning(|_| Ok(()));
-        let (accounts, _) = accounts(store);
-        let scopes = [Scope::TopicsWrite, Scope::SchedulesRead, Scope::TopicsWrite];
-        let (token, secret) = accounts
-            .create_token(&user(), " ci ", &scopes, Some(2))
-            .await
-            .unwrap();
-        assert_eq!(token.scopes, [Scope::SchedulesRead, Scope::TopicsWrite]);
-        assert_eq!(token.name, "ci");
-        assert_eq!(
-            token.expires_at,
-            Some(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(48))
-        );
-        assert!(token.hash.matches(secret.expose()));
-    }
-
-    #[tokio::test]
-    async fn tokens_without_name_or_scope_or_with_an_absurd_life_are_refused_by_field() {
-        let (accounts, _) = accounts(MockAccountStore::new());
-        let scopes = [Scope::SchedulesRead];
-        let long = "x".repeat(101);
-        for (name, scopes, days, wrong) in [
-            (" ", &scopes[..], None, "name"),
-            (&long, &scopes[..], None, "name"),
-            ("ci", &[], None, "scopes"),
-            ("ci", &scopes[..], Some(0), "expires_in_days"),
-            ("ci", &scopes[..], Some(u32::MAX), "expires_in_days"),
-        ] {
-            let refused = accounts.create_token(&user(), name, scopes, days).await;
-            assert!(
-                matches!(refused, Err(AccountError::Invalid { field, .. }) if field == wrong),
-                "{wrong}"
-            );
-        }
-    }
-}
+mod tests;

@@ -7,6 +7,8 @@ mod job_sync;
 mod notifications;
 mod outbox_relay;
 mod preview;
+mod publishing;
+mod schedule_updates;
 mod scheduled;
 mod schedules;
 
@@ -17,8 +19,8 @@ use std::{
 
 use steadfast_clock::ManualClock;
 use steadfast_notifications::{
-    IdSource, Invalid, NewSchedule, NotificationError, Notifications, OutboxSignal, ScheduleError,
-    Schedules, UserId, V7Ids,
+    IdSource, Invalid, NewNotification, NewSchedule, NotificationError, Notifications,
+    OutboxSignal, ScheduleError, Schedules, UserId, V7Ids,
     test_util::{FakeJobs, FakeUsers, MemoryStore},
 };
 
@@ -72,6 +74,16 @@ fn new_schedule(cron: &str) -> NewSchedule {
         "cron": cron, "tz": "Europe/Berlin", "title": "Stand-up", "body": "Bring news",
     }))
     .unwrap()
+}
+
+fn new_notification(user: UserId) -> NewNotification {
+    NewNotification {
+        user_id: user,
+        title: "Deployed".into(),
+        body: "All green".into(),
+        topic: Some("deploys".into()),
+        urgent: false,
+    }
 }
 
 fn pointers(invalid: &Invalid) -> Vec<&str> {
