@@ -1,4 +1,7 @@
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::Bytes;
 use steadfast_clock::Instant;
@@ -19,10 +22,11 @@ use crate::{
 pub(crate) struct Admitted {
     shared: Arc<Shared>,
     pub(crate) run: Arc<Run>,
-    handshake: Handshake,
+    /// Boxed: it is large, and only needed up to the connect command.
+    handshake: Box<Handshake>,
     _seat: Seat,
-    /// Makes a shutdown wait, from before the run is seen to go on.
-    _token: TaskTrackerToken,
+    /// Makes a shutdown wait, from before the run is seen to go on until the client is counted.
+    token: TaskTrackerToken,
 }
 
 impl Admitted {
@@ -64,9 +68,9 @@ impl Admitted {
         Ok(Self {
             shared,
             run,
-            handshake,
+            handshake: Box::new(handshake),
             _seat: seat,
-            _token: token,
+            token,
         })
     }
 
@@ -79,9 +83,10 @@ impl Admitted {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin,
     {
-        let run = self.run.clone();
-        let attended = run.abort.run_until_cancelled(self.converse(stream, read));
-        let count = match attended.await {
+        let (run, _token) = (self.run.clone(), self.token.clone());
+        // Pinned here: as an argument it would be stored twice more.
+        let conversation = pin!(self.converse(stream, read));
+        let count = match run.abort.run_until_cancelled(conversation).await {
             Some(true) => &run.graceful,
             Some(false) | None => &run.forced,
         };
@@ -100,7 +105,7 @@ impl Admitted {
             run,
             handshake,
             _seat,
-            _token,
+            ..
         } = self;
         let limits = shared.limits.clone();
         let outbox = Arc::new(Outbox::new(&limits));

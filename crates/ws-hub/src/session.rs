@@ -26,12 +26,19 @@ mod subscribe;
 pub(crate) struct Session {
     shared: Arc<Shared>,
     run: Arc<Run>,
-    handshake: Handshake,
     outbox: Arc<Outbox>,
     limiter: RateLimiter,
-    client: Option<Client>,
+    stage: Stage,
     /// Why it ends, for the observer.
     ending: Disconnect,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Before the connect command. Boxed: it is large, and not kept for long.
+    Opening(Box<Handshake>),
+    /// Registered.
+    Open(Client),
 }
 
 #[derive(Debug)]
@@ -72,7 +79,7 @@ impl Session {
     pub(crate) fn new(
         shared: Arc<Shared>,
         run: Arc<Run>,
-        handshake: Handshake,
+        handshake: Box<Handshake>,
         outbox: Arc<Outbox>,
     ) -> Self {
         let limiter = RateLimiter::builder(shared.quota)
@@ -84,17 +91,19 @@ impl Session {
         Self {
             shared,
             run,
-            handshake,
             outbox,
             limiter,
-            client: None,
+            stage: Stage::Opening(handshake),
             ending: Disconnect::CONNECTION_CLOSED,
         }
     }
 
     /// The registered connection, once the client has connected.
     pub(crate) fn connection(&self) -> Option<&Connection> {
-        self.client.as_ref().map(|client| &*client.connection)
+        match &self.stage {
+            Stage::Opening(_) => None,
+            Stage::Open(client) => Some(&client.connection),
+        }
     }
 
     /// Handles the commands of one message.
@@ -109,7 +118,9 @@ impl Session {
                 debug!(%error, "malformed command");
                 Disconnect::BAD_REQUEST
             })?;
-            self.command(command).await?;
+            let id = command.id;
+            // Boxed: a command at work is large, and a connection is idle as a rule.
+            Box::pin(self.command(id, command.request())).await?;
             if let Some(connection) = self.connection() {
                 connection.touch();
             }
@@ -136,22 +147,20 @@ impl Session {
         .await;
     }
 
-    async fn command(&mut self, command: Command<'_>) -> Result<(), Disconnect> {
-        let id = command.id;
-        let request = command.request();
+    async fn command(&mut self, id: u32, request: Request<'_>) -> Result<(), Disconnect> {
+        let connected = self.connection().is_some();
         match (&request, id) {
-            (Request::Pong | Request::Send, _) if self.client.is_some() => return Ok(()),
+            (Request::Pong | Request::Send, _) if connected => return Ok(()),
             (_, 0) => return Err(Disconnect::BAD_REQUEST),
             _ => {}
         }
-        if self.client.is_none() != matches!(request, Request::Connect(_)) {
+        if connected == matches!(request, Request::Connect(_)) {
             return Err(Disconnect::BAD_REQUEST);
         }
         let done = if self.limiter.try_acquire(1).is_err() {
             Err(ErrorReply::TOO_MANY_REQUESTS.into())
         } else {
-            // Boxed: a command at work is large, and a connection is idle as a rule.
-            Box::pin(self.request(id, request)).await
+            self.request(id, request).await
         };
         match done {
             Ok(()) => Ok(()),
@@ -242,8 +251,10 @@ impl Session {
     }
 
     fn client(&self) -> Result<&Client, Failure> {
-        let client = self.client.as_ref();
-        client.ok_or(Failure::Disconnect(Disconnect::BAD_REQUEST))
+        match &self.stage {
+            Stage::Opening(_) => Err(Disconnect::BAD_REQUEST.into()),
+            Stage::Open(client) => Ok(client),
+        }
     }
 
     fn check_name(&self, topic: &str) -> Result<(), ErrorReply> {
@@ -257,7 +268,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let Some(client) = self.client.take() else {
+        let Stage::Open(client) = &self.stage else {
             return;
         };
         self.outbox.close(self.ending.clone());

@@ -115,8 +115,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     ///
     /// # Cancel safety
     ///
-    /// When dropped the socket is cut.
-    pub(crate) async fn close(mut self, disconnect: &Disconnect, deadline: Duration) -> bool {
+    /// When dropped the closing is left half done: the socket is then fit to be dropped only.
+    pub(crate) async fn close(&mut self, disconnect: &Disconnect, deadline: Duration) -> bool {
         timeout(deadline, self.close_in_order(disconnect))
             .await
             .unwrap_or(false)

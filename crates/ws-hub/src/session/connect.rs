@@ -1,18 +1,20 @@
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
 };
 
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{Client, Failure, Session};
+use super::{Client, Failure, Session, Stage};
 use crate::{
     AuthenticateError, Disconnect, Handshake, Identity, Payload, PortError,
     connection::{Connection, NewConnection},
     protocol::{ConnectRequest, ConnectResult, ErrorReply, ReplyBody},
     recovery::Recovery,
     registry::RegisterError,
+    shared::Shared,
 };
 
 impl Session {
@@ -21,7 +23,11 @@ impl Session {
         id: u32,
         request: &ConnectRequest<'_>,
     ) -> Result<(), Failure> {
-        let identity = self.authenticate(&request.token).await.map_err(|error| {
+        let Stage::Opening(handshake) = &mut self.stage else {
+            return Err(Disconnect::BAD_REQUEST.into());
+        };
+        let identity = authenticate(&self.shared, handshake, &request.token).await;
+        let identity = identity.map_err(|error| {
             debug!(%error, "connect refused");
             match error {
                 AuthenticateError::Rejected => Disconnect::INVALID_TOKEN.into(),
@@ -29,8 +35,9 @@ impl Session {
                 AuthenticateError::Unavailable { .. } => Disconnect::SERVER_ERROR.into(),
             }
         })?;
-        let connection = self.register(&identity)?;
-        self.client = Some(Client {
+        let remote = handshake.remote;
+        let connection = self.register(&identity, remote)?;
+        self.stage = Stage::Open(Client {
             connection: connection.clone(),
             identity: identity.clone(),
         });
@@ -38,8 +45,6 @@ impl Session {
             observer.on_open(&connection.info());
         }
         self.shared.heartbeat.watch(&connection);
-        // Headers are no longer needed, and not small.
-        self.handshake = Handshake::default();
 
         let topics = &identity.server_subscriptions;
         let mut recoveries = BTreeMap::new();
@@ -74,28 +79,18 @@ impl Session {
         Ok(())
     }
 
-    /// The identity behind the token, or the one the handshake established.
-    async fn authenticate(&mut self, token: &str) -> Result<Identity, AuthenticateError> {
-        if token.is_empty() {
-            let known = self.handshake.identity.take();
-            return known.ok_or(AuthenticateError::Rejected);
-        }
-        let deadline = self.shared.limits.authenticate_timeout;
-        let call = self.shared.authenticator.token(&self.handshake, token);
-        timeout(deadline, call).await.unwrap_or_else(|elapsed| {
-            let source = PortError::transient("authenticate the token", elapsed);
-            Err(AuthenticateError::Unavailable { source })
-        })
-    }
-
-    fn register(&self, identity: &Identity) -> Result<Arc<Connection>, Disconnect> {
+    fn register(
+        &self,
+        identity: &Identity,
+        remote: Option<SocketAddr>,
+    ) -> Result<Arc<Connection>, Disconnect> {
         let wall = self.shared.clock.wall();
         if identity.expires.is_some_and(|expires| expires <= wall) {
             return Err(Disconnect::EXPIRED);
         }
         let new = NewConnection {
             user: identity.user.as_str().into(),
-            remote: self.handshake.remote,
+            remote,
             since: wall,
             expires: identity.expires,
             outbox: self.outbox.clone(),
@@ -109,6 +104,24 @@ impl Session {
         opened.fetch_add(1, Ordering::Relaxed);
         Ok(connection)
     }
+}
+
+/// The identity behind the token, or the one the handshake established.
+async fn authenticate(
+    shared: &Shared,
+    handshake: &mut Handshake,
+    token: &str,
+) -> Result<Identity, AuthenticateError> {
+    if token.is_empty() {
+        let known = handshake.identity.take();
+        return known.ok_or(AuthenticateError::Rejected);
+    }
+    let call = shared.authenticator.token(handshake, token);
+    let answer = timeout(shared.limits.authenticate_timeout, call).await;
+    answer.unwrap_or_else(|elapsed| {
+        let source = PortError::transient("authenticate the token", elapsed);
+        Err(AuthenticateError::Unavailable { source })
+    })
 }
 
 /// A server-side subscription that cannot be made ends the connection, so that the client tries
