@@ -21,8 +21,8 @@ pub use self::{builder::CircuitBreakerBuilder, permit::BreakerPermit};
 ///
 /// - Closed, it lets everybody through and opens after so many failures in a row.
 /// - Half-open, it never has more than `half_open_permits` permits out or succeeded; one failure
-///   opens it again, and that many successes close it. A half-open breaker that gets no verdicts
-///   opens again after `half_open_for`.
+///   opens it again, and that many successes close it. It opens again, too, when a permit is out
+///   for `half_open_for`; while none is out it waits for the next caller.
 /// - A permit carries the epoch in which it was given: its verdict counts only while the breaker
 ///   is in that epoch. A late one is [`Verdict::Stale`] and changes nothing but a counter.
 /// - A permit that is dropped without a verdict frees its slot at once.

@@ -62,8 +62,8 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// How long it stays half-open when too few verdicts come in; then it opens again. The
-    /// default is as long as it stays open.
+    /// How long permits may be out half-open until the breaker gives them up and opens again,
+    /// counted from when there was none out. The default is as long as it stays open.
     #[must_use]
     pub fn half_open_for(mut self, duration: Duration) -> Self {
         self.half_open_for = Some(duration);

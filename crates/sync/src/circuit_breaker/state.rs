@@ -25,6 +25,7 @@ pub(super) enum Phase {
         pending: u32,
         /// Permits that came back with a success.
         succeeded: u32,
+        /// When the permits that are out are given up; of no meaning while none is.
         until: Instant,
     },
     Isolated,
@@ -60,17 +61,20 @@ impl State {
         self.phase = phase;
     }
 
-    /// Follows the time: open becomes half-open, and a half-open that got no verdicts open again.
+    /// Follows the time: open becomes half-open, and half-open becomes open again when a permit is
+    /// out for too long. A half-open breaker that nobody asks waits for no verdict, and stays so.
     pub(super) fn advance(&mut self, now: Instant, settings: &Settings) {
         match self.phase {
             Phase::Open { until } if now >= until => self.enter(Phase::HalfOpen {
                 pending: 0,
                 succeeded: 0,
-                until: now + settings.half_open_for,
+                until: now,
             }),
-            Phase::HalfOpen { until, .. } if now >= until => self.enter(Phase::Open {
-                until: now + settings.open_for,
-            }),
+            Phase::HalfOpen { pending, until, .. } if pending > 0 && now >= until => {
+                self.enter(Phase::Open {
+                    until: now + settings.open_for,
+                });
+            }
             _ => {}
         }
     }
@@ -80,8 +84,13 @@ impl State {
         match &mut self.phase {
             Phase::Closed { .. } => Admission::Admitted { epoch: self.epoch },
             Phase::HalfOpen {
-                pending, succeeded, ..
+                pending,
+                succeeded,
+                until,
             } if *pending + *succeeded < settings.half_open_permits => {
+                if *pending == 0 {
+                    *until = now + settings.half_open_for;
+                }
                 *pending += 1;
                 Admission::Admitted { epoch: self.epoch }
             }

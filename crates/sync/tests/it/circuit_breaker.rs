@@ -142,6 +142,41 @@ fn permit_of_an_older_half_open_state_frees_no_slot_of_this_one() {
 }
 
 #[test]
+fn half_open_breaker_that_waits_for_no_verdict_stays_half_open() {
+    let (clock, builder) = clock_and_builder();
+    let breaker = builder.half_open_permits(2).build().unwrap();
+    trip(&breaker);
+    clock.advance(millis(1_000));
+    for _ in 0..2 {
+        for _ in 0..5 {
+            assert_eq!(breaker.state(), BreakerState::HalfOpen);
+            clock.advance(millis(1_000));
+        }
+        let permit = breaker.try_acquire().expect("calls are rare, not failing");
+        assert_eq!(permit.success(), Verdict::Counted);
+    }
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
+#[test]
+fn time_for_a_verdict_counts_from_when_the_permit_was_given() {
+    let (clock, builder) = clock_and_builder();
+    let breaker = builder.half_open_for(millis(500)).build().unwrap();
+    trip(&breaker);
+    clock.advance(millis(1_000));
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    clock.advance(millis(400));
+    let permit = breaker.try_acquire().unwrap();
+    clock.advance(millis(499));
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    let retry_after = breaker.try_acquire().unwrap_err().retry_after;
+    assert_eq!(retry_after, Some(millis(1)));
+    clock.advance(millis(1));
+    assert_eq!(breaker.state(), BreakerState::Open);
+    assert_eq!(permit.success(), Verdict::Stale);
+}
+
+#[test]
 fn dropped_permit_frees_its_slot() {
     let (clock, builder) = clock_and_builder();
     let breaker = builder.build().unwrap();
