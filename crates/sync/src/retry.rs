@@ -20,7 +20,8 @@ pub use self::{budget::RetryBudget, builder::RetryBuilder};
 ///   min(`max_delay`, `initial_delay` · 2ⁿ⁻¹) (Brooker, "Exponential Backoff And Jitter", AWS
 ///   Architecture Blog, 2015). [`Decision::RetryAfter`] replaces it.
 /// - The number of attempts and the time for all of them, executions included, are bounded.
-/// - A delay that would end after the deadline is not begun.
+/// - A delay that would end after the deadline is not begun, nor is an attempt after it.
+/// - A failed attempt is dropped before the delay that follows it.
 ///
 /// One policy can serve any number of tasks at once.
 ///
@@ -102,8 +103,11 @@ impl Retry {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let attempt = pin!(operation(attempts));
-            let error = match timeout(left, attempt).await {
+            let outcome = {
+                let attempt = pin!(operation(attempts));
+                timeout(left, attempt).await
+            };
+            let error = match outcome {
                 Some(Ok(value)) => {
                     if let Some(budget) = &self.budget {
                         budget.succeeded();
@@ -129,9 +133,18 @@ impl Retry {
                 ?delay,
                 "attempt failed, retrying"
             );
-            last = Some(error);
             tokio::time::sleep(delay).await;
-            left = self.deadline.saturating_sub(self.elapsed(started));
+            let elapsed = self.elapsed(started);
+            left = self.deadline.saturating_sub(elapsed);
+            last = Some(error);
+            // The delay may have taken longer than it should.
+            if left.is_zero() {
+                return Err(self.gave_up(RetryError::Deadline {
+                    attempts,
+                    elapsed,
+                    last,
+                }));
+            }
         }
     }
 

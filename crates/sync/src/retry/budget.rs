@@ -7,7 +7,7 @@ const TOKEN: u64 = 1_000;
 
 /// A limit on retries that many callers share, so that they do not multiply an outage.
 ///
-/// Every failed attempt takes a token and every successful one puts back `refill`; retries are
+/// Every failure that may be retried takes a token and every successful one puts back `refill`; retries are
 /// allowed while more than half of the tokens are there. This is gRPC's retry throttling
 /// (gRFC A6).
 ///
@@ -45,7 +45,7 @@ impl RetryBudget {
         let max = u64::from(max_tokens) * TOKEN;
         Ok(Self {
             max,
-            refill: (refill * TOKEN as f64) as u64,
+            refill: (refill * TOKEN as f64).round() as u64,
             tokens: AtomicU64::new(max),
         })
     }

@@ -1,6 +1,9 @@
 use std::{
     cell::Cell,
+    future::Future,
+    pin::Pin,
     sync::{Arc, Mutex},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -8,7 +11,7 @@ use proptest::prelude::*;
 use steadfast_clock::{Clock, ManualClock};
 use steadfast_sync::{Decision, Retry, RetryBudget, RetryBuilder, RetryError};
 
-use crate::support::{EPOCH, millis};
+use crate::support::{Boxed, EPOCH, millis, poll};
 
 fn builder() -> RetryBuilder {
     let clock = Arc::new(ManualClock::ticking(EPOCH));
@@ -70,6 +73,43 @@ async fn success_ends_the_attempts() {
         }
     };
     assert_eq!(retry.run(operation, |_| Decision::Retry).await.unwrap(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_attempt_is_dropped_before_the_delay() {
+    /// A future that keeps what it holds until it is dropped, also when it is ready.
+    struct Attempt(#[expect(dead_code, reason = "held for its count")] Arc<()>);
+    impl Future for Attempt {
+        type Output = Result<(), &'static str>;
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+            Poll::Ready(Err("down"))
+        }
+    }
+    let retry = builder().build().unwrap();
+    let held = Arc::new(());
+    let mut run: Boxed<'_, _> = Box::pin(retry.run(
+        |_| Attempt(Arc::clone(&held)),
+        |_| Decision::RetryAfter(millis(100)),
+    ));
+    assert!(poll(&mut run).is_pending());
+    assert_eq!(Arc::strong_count(&held), 1, "held during the delay");
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempt_that_would_have_no_time_left_is_not_begun() {
+    let retry = builder().deadline(Duration::from_micros(1_800));
+    let retry = retry.build().unwrap();
+    // Tokio's timers round up to the next millisecond.
+    let decision = Decision::RetryAfter(Duration::from_micros(1_500));
+    let operation = |attempt| async move {
+        assert_eq!(attempt, 1, "begun after the deadline");
+        Err::<(), _>("down")
+    };
+    let error = retry.run(operation, |_| decision).await.unwrap_err();
+    let RetryError::Deadline { attempts, last, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!((attempts, last), (1, Some("down")));
 }
 
 #[tokio::test]
