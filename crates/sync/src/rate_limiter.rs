@@ -177,11 +177,15 @@ impl RateLimiter {
         if wait > timeout {
             return Err(RateError::WouldExceed { wait, timeout });
         }
-        let acquire = pin!(self.acquire(units));
-        match crate::timeout::timeout(timeout, acquire).await {
-            Some(outcome) => outcome,
-            None => Err(RateError::WouldExceed { wait, timeout }),
-        }
+        let outcome = {
+            let acquire = pin!(self.acquire(units));
+            crate::timeout::timeout(timeout, acquire).await
+        };
+        outcome.unwrap_or_else(|| {
+            // Longer than foreseen, because somebody ahead is not polled.
+            let wait = timeout.saturating_add(self.foreseen_wait(units));
+            Err(RateError::WouldExceed { wait, timeout })
+        })
     }
 
     /// How many callers wait.
@@ -309,10 +313,10 @@ impl Drop for Place<'_> {
             .waiting
             .store(line.queue.len(), Ordering::Release);
         drop(line);
-        drop(removed);
         if let Some(waker) = wake {
             waker.wake();
         }
+        drop(removed);
     }
 }
 

@@ -240,11 +240,15 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
         if wait > timeout {
             return Err(RateError::WouldExceed { wait, timeout });
         }
-        let acquire = pin!(self.acquire(key, units));
-        match crate::timeout::timeout(timeout, acquire).await {
-            Some(outcome) => outcome,
-            None => Err(RateError::WouldExceed { wait, timeout }),
-        }
+        let outcome = {
+            let acquire = pin!(self.acquire(key, units));
+            crate::timeout::timeout(timeout, acquire).await
+        };
+        outcome.unwrap_or_else(|| {
+            // Longer than foreseen, because somebody ahead is not polled.
+            let wait = timeout.saturating_add(self.foreseen_wait(key, units));
+            Err(RateError::WouldExceed { wait, timeout })
+        })
     }
 
     /// How many callers wait for a key.
@@ -274,8 +278,10 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
         let now = self.now();
         let mut new_key = None;
         loop {
+            // Declared first, so that a key's `Eq` that panics has it dropped after the mutex.
+            let idle;
             let mut shard = self.shards.lock(index);
-            let idle = shard.sweep(now.saturating_sub(KEEP_IDLE), LOOKS);
+            idle = shard.sweep(now.saturating_sub(KEEP_IDLE), LOOKS);
             self.forget(idle.len());
             let outcome = match shard.spend(&self.quota, hash, key, now, units) {
                 Found::Spent => Some(Ok(None)),
@@ -369,10 +375,10 @@ impl<K> Drop for Place<'_, K> {
         let mut shard = self.limiter.shards.lock(self.shard);
         let (wake, unused) = shard.leave(self.entry, self.waiter);
         drop(shard);
-        drop(unused);
         if let Some(waker) = wake {
             waker.wake();
         }
+        drop(unused);
     }
 }
 

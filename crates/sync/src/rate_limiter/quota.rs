@@ -43,7 +43,10 @@ impl Quota {
             return Err(ConfigError::TooLarge { field, max });
         }
         let interval = nanos.div_ceil(u128::from(units));
-        Self::from_parts(u64::try_from(interval).unwrap_or(u64::MAX), units)
+        Ok(Self {
+            interval: u64::try_from(interval).unwrap_or(u64::MAX),
+            burst: units,
+        })
     }
 
     /// `units` per second.
@@ -71,7 +74,13 @@ impl Quota {
     /// [`ConfigError::Zero`] for `burst`; [`ConfigError::TooLarge`] if earning it would take
     /// longer than [`MAX_DURATION`](crate::MAX_DURATION).
     pub fn with_burst(self, burst: u32) -> Result<Self, ConfigError> {
-        Self::from_parts(self.interval, burst)
+        check_count("burst", burst as usize)?;
+        let max = crate::MAX_DURATION.as_nanos() / u128::from(self.interval);
+        if u128::from(burst) > max {
+            let (field, max) = ("burst", format!("{max}, which take 100 years to earn"));
+            return Err(ConfigError::TooLarge { field, max });
+        }
+        Ok(Self { burst, ..self })
     }
 
     /// How many units may come at once.
@@ -84,16 +93,6 @@ impl Quota {
     #[must_use]
     pub fn interval(&self) -> Duration {
         Duration::from_nanos(self.interval)
-    }
-
-    fn from_parts(interval: u64, burst: u32) -> Result<Self, ConfigError> {
-        check_count("burst", burst as usize)?;
-        let max = crate::MAX_DURATION.as_nanos() / u128::from(interval);
-        if u128::from(burst) > max {
-            let (field, max) = ("burst", format!("{max}, which take 100 years to earn"));
-            return Err(ConfigError::TooLarge { field, max });
-        }
-        Ok(Self { interval, burst })
     }
 
     /// The cost of some units, in nanoseconds of earning.
@@ -116,6 +115,15 @@ mod tests {
         let quota = Quota::per_second(3).unwrap();
         assert_eq!(quota.interval(), Duration::from_nanos(333_333_334));
         assert_eq!(quota.burst(), 3);
+    }
+
+    #[test]
+    fn longest_period_works_with_any_number_of_units() {
+        for units in [1, 7, u32::MAX] {
+            let quota = Quota::new(units, crate::MAX_DURATION).unwrap();
+            assert_eq!(quota.burst(), units);
+            assert!(quota.tolerance() < u64::MAX / 2);
+        }
     }
 
     #[test]

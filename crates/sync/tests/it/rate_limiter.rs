@@ -304,6 +304,21 @@ async fn waiters_of_a_key_are_served_in_order_and_at_its_rate() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn timeout_behind_a_waiter_that_is_not_polled_tells_no_wait_within_it() {
+    let direct = ticking(quota(10, 1));
+    direct.acquire(1).await.unwrap();
+    let mut parked: Boxed<'_, _> = Box::pin(direct.acquire(1));
+    assert!(poll(&mut parked).is_pending());
+    let error = direct.acquire_timeout(1, millis(250)).await.unwrap_err();
+    let timeout = millis(250);
+    assert!(
+        matches!(error, RateError::WouldExceed { wait, .. } if wait >= timeout),
+        "{error}"
+    );
+    assert_eq!(direct.waiting(), 1);
+}
+
 /// Asserts that no window of the record holds more than burst + rate × window units.
 fn assert_within(quota: Quota, record: &[(Duration, u32)]) {
     for (start, (from, _)) in record.iter().enumerate() {
