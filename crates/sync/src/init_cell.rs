@@ -28,7 +28,8 @@ pub use self::cached::Cached;
 /// - A failure or panic reaches every caller that joined and is not remembered beyond
 ///   [`state`](Self::state): the next call starts a new attempt.
 /// - Each attempt has a generation, counted from 1 and never used twice.
-/// - An attempt that waits for its own outcome gets [`InitError::Recursive`] instead of a hang.
+/// - An attempt that waits for its own outcome gets [`InitError::Recursive`] instead of a hang, if
+///   it does so itself: a task in between, which it waits for, is not seen through.
 ///
 /// # Examples
 ///

@@ -104,8 +104,10 @@ where
         }
         shard.own(hash, key, caller)
     };
-    trace!(name = lock.name(), %caller, "lock acquired");
-    Ok(Held::new(lock, index, entry))
+    // Owned before the event, whose subscriber may panic.
+    let held = Held::new(lock, index, entry);
+    trace!(name = held.lock().name(), %caller, "lock acquired");
+    Ok(held)
 }
 
 enum Place<R, K>
@@ -206,8 +208,9 @@ where
         };
         Poll::Ready(match outcome {
             Outcome::Granted => {
-                trace!(name = lock.name(), "lock acquired after a wait");
-                Ok(Held::new(lock, self.shard, entry))
+                let held = Held::new(lock, self.shard, entry);
+                trace!(name = held.lock().name(), "lock acquired after a wait");
+                Ok(held)
             }
             Outcome::Closed | Outcome::Waiting => Err(LockError::Closed),
         })

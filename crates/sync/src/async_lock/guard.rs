@@ -69,6 +69,10 @@ where
     pub(super) fn new(lock: R, shard: usize, entry: usize) -> Self {
         Self { lock, shard, entry }
     }
+
+    pub(super) fn lock(&self) -> &AsyncLock<K> {
+        &self.lock
+    }
 }
 
 impl<R, K> Drop for Held<R, K>

@@ -83,11 +83,10 @@ impl<K> Leftovers<K> {
     }
 
     pub(super) fn dispose(self) {
-        drop(self.key);
-        drop(self.drop);
         if let Some(waker) = self.wake {
             waker.wake();
         }
+        drop((self.key, self.drop));
     }
 }
 

@@ -58,12 +58,14 @@ impl<'a, T, E, F> Join<'a, T, E, F> {
         drop(state);
         let (member, init) = (self.member.insert(member), self.init.take()?);
         let generation = flight.generation;
-        debug!(name = self.cell.name(), generation, "initialising");
         let made = catch_unwind(AssertUnwindSafe(|| -> BoxFuture<T, E> {
             Box::pin(init(generation))
         }));
         match made {
-            Ok(future) => member.park(future),
+            Ok(future) => {
+                member.park(future);
+                debug!(name = self.cell.name(), generation, "initialising");
+            }
             Err(payload) => member.land(Err(panicked(&*payload))),
         }
         None
@@ -174,14 +176,8 @@ impl<'a, T, E> Member<'a, T, E> {
 
     /// Ends the attempt, unless a reset did so before.
     fn land(&self, outcome: Outcome<T, E>) {
-        let generation = self.flight.generation;
-        if let Err(error) = &outcome {
-            let panicked = matches!(error, InitError::Panicked { .. });
-            warn!(
-                name = self.cell.name(),
-                generation, panicked, "initialisation failed"
-            );
-        }
+        let failed = outcome.as_ref().err();
+        let panicked = failed.map(|error| matches!(error, InitError::Panicked { .. }));
         let mut state = self.cell.locked();
         let unused = if state.seat_of(&self.flight).is_some() {
             let spent = state.land(&outcome);
@@ -191,8 +187,13 @@ impl<'a, T, E> Member<'a, T, E> {
             (Some(outcome), None)
         };
         drop(state);
-        drop(unused);
         self.flight.callers.wake_all();
+        drop(unused);
+        // The event comes last: its subscriber may panic.
+        if let Some(panicked) = panicked {
+            let (name, generation) = (self.cell.name(), self.flight.generation);
+            warn!(name, generation, panicked, "initialisation failed");
+        }
     }
 }
 

@@ -39,8 +39,10 @@ where
             return Err(TryAcquireError::NoPermits { available, waiting });
         }
     }
-    trace!(name = semaphore.name(), permits, "permits acquired");
-    Ok(Held::new(semaphore, permits))
+    // Owned before the event, whose subscriber may panic.
+    let held = Held::new(semaphore, permits);
+    trace!(name = held.semaphore().name(), permits, "permits acquired");
+    Ok(held)
 }
 
 pub(super) async fn acquire<R>(semaphore: R, permits: usize) -> Result<Held<R>, AcquireError>
@@ -168,9 +170,10 @@ impl<R: Deref<Target = Semaphore>> Ticket<R> {
         };
         Poll::Ready(match outcome {
             Outcome::Granted => {
-                let name = semaphore.name();
+                let held = Held::new(semaphore, permits);
+                let name = held.semaphore().name();
                 trace!(name, permits, "permits acquired after a wait");
-                Ok(Held::new(semaphore, permits))
+                Ok(held)
             }
             Outcome::ExceedsCapacity => Err(AcquireError::ExceedsCapacity {
                 requested: permits,
@@ -185,7 +188,9 @@ impl<R: Deref<Target = Semaphore>> Ticket<R> {
         if let Some(semaphore) = &self.semaphore {
             let now = semaphore.clock.monotonic();
             let state = semaphore.state();
-            if let Some(waiter) = state.waiters.get(self.waiter) {
+            if let Some(waiter) = state.waiters.get(self.waiter)
+                && waiter.outcome != Outcome::Closed
+            {
                 error = AcquireError::Timeout {
                     waited: now.saturating_duration_since(waiter.since),
                     queue_len: state.queue.len().saturating_sub(1),
@@ -199,9 +204,9 @@ impl<R: Deref<Target = Semaphore>> Ticket<R> {
 impl<R: Deref<Target = Semaphore>> Drop for Ticket<R> {
     fn drop(&mut self) {
         if let Some(semaphore) = &self.semaphore {
-            let (wakes, waker) = semaphore.state().give_up(self.waiter);
-            drop(waker);
+            let (wakes, unused) = semaphore.state().give_up(self.waiter);
             wakes.wake();
+            drop(unused);
         }
     }
 }

@@ -38,6 +38,10 @@ impl<R: Deref<Target = Semaphore>> Held<R> {
     pub(super) fn new(semaphore: R, permits: usize) -> Self {
         Self { semaphore, permits }
     }
+
+    pub(super) fn semaphore(&self) -> &Semaphore {
+        &self.semaphore
+    }
 }
 
 impl<R: Deref<Target = Semaphore>> Drop for Held<R> {
