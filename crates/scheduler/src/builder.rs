@@ -69,7 +69,7 @@ impl SchedulerBuilder {
         self
     }
 
-    /// How long a claim holds without being renewed, at least a second; 10 s by default. It is
+    /// How long a claim holds without being renewed: 1 s to 1 day, 10 s by default. It is
     /// renewed three times as often while its run is at work, so this is how long it takes until
     /// the runs of a process that died are claimed by others.
     #[must_use]
@@ -132,8 +132,9 @@ impl SchedulerBuilder {
             "max_concurrency",
             "at least 1 is allowed",
         )?;
-        let lease_fits = settings.lease >= Duration::from_secs(1);
-        require(lease_fits, "lease", "at least 1 s is allowed")?;
+        let leases = Duration::from_secs(1)..=Duration::from_secs(86_400);
+        let lease_fits = leases.contains(&settings.lease);
+        require(lease_fits, "lease", "1 s to 1 day are allowed")?;
         let poll_fits = (Duration::from_millis(1)..=LONGEST_SLEEP).contains(&settings.poll);
         require(poll_fits, "poll", "1 ms to 30 s are allowed")?;
         let locks = match self.locks {

@@ -10,7 +10,7 @@ use tokio::{
 use crate::{
     ClaimRequest, Ending, FinishedRun, Outcome, Overlap, RunId, StoreError,
     backoff::Backoff,
-    execution::{self, execute},
+    execution::{execute, panic_message},
     live::LiveRun,
     shared::{Shared, in_time},
 };
@@ -93,13 +93,7 @@ impl Driver {
     pub(crate) async fn run(mut self) -> ShutdownReport {
         loop {
             self.notice_jump();
-            if self
-                .retry_at
-                .is_none_or(|at| at <= self.shared.clock.monotonic())
-            {
-                self.retry_at = None;
-                self.attend_to_store().await;
-            }
+            self.attend_to_store().await;
             let pause = self.until(self.wake_at());
             self.shared.alarm.set(self.next_due);
             tokio::select! {
@@ -116,11 +110,20 @@ impl Driver {
         self.drain().await
     }
 
-    /// Keeps leases, stores what has ended and claims what is due, as far as each is called for.
+    /// Keeps leases, stores what has ended and, unless it is to stop, claims what is due, as far
+    /// as each is called for.
     async fn attend_to_store(&mut self) {
+        let now = self.shared.clock.monotonic();
+        if self.retry_at.is_some_and(|at| at > now) {
+            return;
+        }
+        self.retry_at = None;
         let result = async {
             self.renew().await?;
             self.report().await?;
+            if self.is_stopping() {
+                return Ok(());
+            }
             self.claim().await?;
             self.purge().await
         };
@@ -156,7 +159,9 @@ impl Driver {
         if shared.clock.monotonic() < self.next_renewal {
             return Ok(());
         }
-        let runs: Vec<RunId> = self.live.values().map(|live| live.id()).collect();
+        let unreported = self.unreported.iter().map(|run| run.id.clone());
+        let live = self.live.values().map(|live| live.id());
+        let runs: Vec<RunId> = live.chain(unreported).collect();
         if !runs.is_empty() {
             let renew = shared.store.renew(
                 &shared.settings.namespace,
@@ -230,7 +235,9 @@ impl Driver {
             return;
         };
         let ending = ending.unwrap_or_else(|error| match error.try_into_panic() {
-            Ok(payload) => Ending::Done(execution::panicked(&*payload)),
+            Ok(payload) => Ending::Done(Outcome::Panicked {
+                message: panic_message(&*payload),
+            }),
             Err(_) if self.is_stopping() && live.may_run_again() => Ending::Released,
             Err(_) => Ending::Done(Outcome::Aborted),
         });
@@ -248,7 +255,10 @@ impl Driver {
         let mut report = ShutdownReport::default();
         self.live.values().for_each(|live| live.stop());
         while !self.tasks.is_empty() {
-            let (rest, until_renewal) = (self.until(deadline), self.until(self.next_renewal));
+            // Those that have ended must not lose their leases to the wait for the others.
+            let rest = self.until(deadline);
+            let _ = tokio::time::timeout(rest, self.attend_to_store()).await;
+            let (rest, pause) = (self.until(deadline), self.until(self.wake_at()));
             tokio::select! {
                 biased;
                 Some(ended) = self.tasks.join_next_with_id() => {
@@ -256,12 +266,11 @@ impl Driver {
                     report.finished += 1;
                 }
                 () = tokio::time::sleep(rest) => break,
-                () = tokio::time::sleep(until_renewal) => {
-                    if let Err(error) = self.renew().await {
-                        self.log(&error, Duration::ZERO);
-                        self.next_renewal = self.shared.clock.monotonic() + self.backoff.fail();
-                    }
-                }
+                () = tokio::time::sleep(pause) => {}
+            }
+            while let Some(ended) = self.tasks.try_join_next_with_id() {
+                self.settle(ended);
+                report.finished += 1;
             }
         }
         self.tasks.abort_all();
@@ -281,9 +290,6 @@ impl Driver {
             tokio::time::sleep(wait).await;
         }
         report.abandoned = self.tasks.len() + self.unreported.len();
-        for live in self.live.values() {
-            self.shared.live.remove(live);
-        }
         report
     }
 
@@ -316,15 +322,16 @@ impl Driver {
             return retry_at;
         }
         let now = self.shared.clock.monotonic();
-        let mut wake_at = (now + LONGEST_SLEEP).min(self.next_purge);
+        let mut wake_at = now + LONGEST_SLEEP;
         if !self.live.is_empty() {
             wake_at = wake_at.min(self.next_renewal);
         }
-        if self.free() > 0 {
+        if self.free() > 0 && !self.is_stopping() {
             let until_due = self.next_due.duration_since(self.shared.now());
             let until_due = Duration::try_from(until_due).unwrap_or(Duration::ZERO);
             wake_at = wake_at
                 .min(self.next_poll)
+                .min(self.next_purge)
                 .min(now + until_due.min(LONGEST_SLEEP));
         }
         wake_at
@@ -385,5 +392,14 @@ impl Driver {
             ?wait,
             "the job store failed; nothing is lost, trying again"
         );
+    }
+}
+
+impl Drop for Driver {
+    /// However it ends, a later driver must not take its runs for runs at work.
+    fn drop(&mut self) {
+        for live in self.live.values() {
+            self.shared.live.remove(live);
+        }
     }
 }

@@ -11,25 +11,29 @@ const REPLACED_GRACE: Duration = Duration::from_secs(5);
 const MAX_MESSAGE: usize = 1_024;
 
 /// Runs one claimed occurrence, after `predecessors` have ended.
-pub(crate) async fn execute(
+pub(crate) fn execute(
     shared: Arc<Shared>,
     live: Arc<LiveRun>,
     predecessors: Vec<Arc<LiveRun>>,
-) -> Ending {
-    let _ended = live.ended.clone().drop_guard();
-    let turn = tokio::select! {
-        biased;
-        () = live.cancel.cancelled() => return not_started(&live),
-        turn = wait_for_turn(&shared, &live, &predecessors) => turn,
-    };
-    let _lock = match turn {
-        Ok(lock) => lock,
-        Err(message) => return Ending::Done(Outcome::Failed { message }),
-    };
-    if !live.start() {
-        return not_started(&live);
+) -> impl Future<Output = Ending> {
+    // Not within the future: its task may be dropped before it is polled.
+    let ended = live.ended.clone().drop_guard();
+    async move {
+        let _ended = ended;
+        let turn = tokio::select! {
+            biased;
+            () = live.cancel.cancelled() => return not_started(&live),
+            turn = wait_for_turn(&shared, &live, &predecessors) => turn,
+        };
+        let _lock = match turn {
+            Ok(lock) => lock,
+            Err(message) => return Ending::Done(Outcome::Failed { message }),
+        };
+        if !live.start() {
+            return not_started(&live);
+        }
+        Ending::Done(call(&shared, &live).await)
     }
-    Ending::Done(call(&shared, &live).await)
 }
 
 fn not_started(live: &LiveRun) -> Ending {
@@ -96,16 +100,14 @@ async fn call(shared: &Shared, live: &LiveRun) -> Outcome {
     }
 }
 
-/// The outcome of a run whose handler panicked.
-pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Outcome {
+/// What a panic said.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let message = payload
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())
         .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "the handler panicked with a value that is not a text".into());
-    Outcome::Panicked {
-        message: shorten(message),
-    }
+        .unwrap_or_else(|| "a panic with a value that is not a text".into());
+    shorten(message)
 }
 
 /// An error with its sources, as one line.
@@ -125,4 +127,33 @@ fn shorten(mut message: String) -> String {
         message.push('…');
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cause, MemoryJobStore, MockJobHandler, Policy, Run, RunId, Scheduler};
+
+    #[test]
+    fn run_that_is_dropped_before_it_is_polled_has_ended() {
+        let store = Arc::new(MemoryJobStore::new());
+        let scheduler = Scheduler::builder("ns", store, Arc::new(MockJobHandler::new()));
+        let shared = scheduler.build().unwrap().shared;
+        let run = Run {
+            id: RunId {
+                key: "job".into(),
+                scheduled_for: jiff::Timestamp::UNIX_EPOCH,
+                fence: 1,
+            },
+            generation: 1,
+            cause: Cause::Scheduled,
+            policy: Policy::default(),
+        };
+        let live = shared.live.admit(vec![run]).remove(0);
+        drop(execute(shared, live.clone(), Vec::new()));
+        assert!(
+            live.ended.is_cancelled(),
+            "its successor would wait for ever"
+        );
+    }
 }

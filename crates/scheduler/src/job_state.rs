@@ -61,7 +61,8 @@ impl JobState {
             return None;
         }
         let scheduled = self.next_fire.map(|next| shift(next, jitter(job)));
-        let manual = self.manual_for.filter(|_| self.manual_wanted);
+        // At once, also if the clock has gone back since it was asked for.
+        let manual = self.manual_wanted.then_some(Timestamp::UNIX_EPOCH);
         [scheduled, manual].into_iter().flatten().min()
     }
 

@@ -1,10 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use steadfast_clock::Instant;
-use tokio::{
-    sync::{Mutex, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 use uuid::Uuid;
 
 use crate::{
@@ -20,15 +20,20 @@ use crate::{
 /// at once, as [`shutdown`](Self::shutdown) does not.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     driver: Arc<Mutex<Option<RunningDriver>>>,
 }
+
+/// What is waited for at most when there is no limit.
+const FOR_EVER: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 #[derive(Debug)]
 struct RunningDriver {
     stop: watch::Sender<Option<Instant>>,
+    /// Closed when the driver has ended, with its report or, if it died, without.
+    report: watch::Receiver<Option<ShutdownReport>>,
     /// Holds one task; dropping it aborts that.
-    task: JoinSet<ShutdownReport>,
+    _task: JoinSet<()>,
 }
 
 impl Scheduler {
@@ -54,9 +59,9 @@ impl Scheduler {
     ///
     /// It changes nothing.
     pub async fn is_running(&self) -> bool {
-        let driver = self.driver.lock().await;
-        let stop = driver.as_ref().map(|running| &running.stop);
-        stop.is_some_and(|stop| stop.borrow().is_none() && !stop.is_closed())
+        let driver = self.driver();
+        let running = driver.as_ref().filter(|running| !running.has_ended());
+        running.is_some_and(|running| !running.is_stopping())
     }
 
     /// Starts to claim and to run what is due. Does nothing if it is started; during a shutdown
@@ -66,27 +71,26 @@ impl Scheduler {
     ///
     /// Dropped before it is done, it has not started anything.
     pub async fn start(&self) {
-        let mut driver = self.driver.lock().await;
-        if let Some(running) = driver.as_mut() {
-            let is_stopping = running.stop.borrow().is_some();
-            if !is_stopping && !running.task.is_empty() {
-                return;
-            }
-            running.task.join_next().await;
+        loop {
+            let ending = {
+                let mut driver = self.driver();
+                match driver.as_ref().filter(|running| !running.has_ended()) {
+                    Some(running) if running.is_stopping() => running.report.clone(),
+                    Some(_) => return,
+                    None => {
+                        *driver = Some(self.spawn_driver());
+                        return;
+                    }
+                }
+            };
+            ended(ending).await;
         }
-        let (stop, stopped) = watch::channel(None);
-        let unique = Uuid::new_v4();
-        let owner = self.shared.settings.owner.clone();
-        let owner = owner.unwrap_or_else(|| unique.to_string());
-        let seed = unique.as_u64_pair().0;
-        let mut task = JoinSet::new();
-        task.spawn(Driver::new(self.shared.clone(), owner, seed, stopped).run());
-        *driver = Some(RunningDriver { stop, task });
     }
 
     /// Stops: claims nothing any more, gives back what has not started, cancels the runs at work
     /// and waits for them up to `within`, then drops them. Takes at most a second longer than
-    /// that and the store's answer. Does nothing if it is not started; callers join.
+    /// that and the store's answer. Does nothing if it is not started; callers join, and the
+    /// first one's limit holds.
     ///
     /// Afterwards there are no tasks and no timers, and [`start`](Self::start) works again.
     ///
@@ -94,19 +98,25 @@ impl Scheduler {
     ///
     /// Dropped before it is done, the shutdown goes on in the background.
     pub async fn shutdown(&self, within: Duration) -> ShutdownReport {
-        let deadline = self.shared.clock.monotonic() + within;
-        let mut driver = self.driver.lock().await;
-        let Some(running) = driver.as_mut() else {
-            return ShutdownReport::default();
+        let deadline = self.shared.clock.monotonic() + within.min(FOR_EVER);
+        let ending = {
+            let driver = self.driver();
+            let Some(running) = driver.as_ref() else {
+                return ShutdownReport::default();
+            };
+            running.stop.send_if_modified(|stop| {
+                let first = stop.is_none();
+                stop.get_or_insert(deadline);
+                first
+            });
+            running.report.clone()
         };
-        running.stop.send_if_modified(|stop| {
-            let first = stop.is_none();
-            stop.get_or_insert(deadline);
-            first
-        });
-        let report = running.task.join_next().await.and_then(Result::ok);
-        *driver = None;
-        report.unwrap_or_default()
+        let report = ended(ending).await;
+        let mut driver = self.driver();
+        if driver.as_ref().is_some_and(RunningDriver::has_ended) {
+            *driver = None;
+        }
+        report
     }
 
     /// Inserts a job or changes it; an equal job is a no-op.
@@ -281,6 +291,45 @@ impl Scheduler {
     fn namespace(&self) -> &str {
         &self.shared.settings.namespace
     }
+
+    fn driver(&self) -> MutexGuard<'_, Option<RunningDriver>> {
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn_driver(&self) -> RunningDriver {
+        let (stop, stopped) = watch::channel(None);
+        let (sender, report) = watch::channel(None);
+        let unique = Uuid::new_v4();
+        let owner = self.shared.settings.owner.clone();
+        let owner = owner.unwrap_or_else(|| unique.to_string());
+        let seed = unique.as_u64_pair().0;
+        let driver = Driver::new(self.shared.clone(), owner, seed, stopped);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            sender.send_replace(Some(driver.run().await));
+        });
+        RunningDriver {
+            stop,
+            report,
+            _task: task,
+        }
+    }
+}
+
+impl RunningDriver {
+    fn is_stopping(&self) -> bool {
+        self.stop.borrow().is_some()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.report.has_changed().is_err()
+    }
+}
+
+/// Waits until a driver has ended.
+async fn ended(mut report: watch::Receiver<Option<ShutdownReport>>) -> ShutdownReport {
+    while report.changed().await.is_ok() {}
+    report.borrow().unwrap_or_default()
 }
 
 fn failed(operation: &'static str, key: &JobKey) -> impl FnOnce(StoreError) -> SchedulerError {

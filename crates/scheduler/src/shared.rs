@@ -1,8 +1,11 @@
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -11,7 +14,7 @@ use steadfast_clock::Clock;
 use steadfast_sync::AsyncLock;
 use tokio::sync::Notify;
 
-use crate::{JobHandler, JobStore, LockName, StoreError, live::Live};
+use crate::{JobHandler, JobStore, LockName, StoreError, execution::panic_message, live::Live};
 
 /// How long the store may take to answer.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,11 +49,19 @@ impl Shared {
     }
 }
 
-/// The store's answer, if it comes in time.
+/// The store's answer, if it comes in time; a panic of the store is an error like any other.
 pub(crate) async fn in_time<T>(
     answer: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    tokio::time::timeout(STORE_TIMEOUT, answer)
+    let mut answer = pin!(answer);
+    let caught = std::future::poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context)));
+        polled.unwrap_or_else(|payload| {
+            let message = panic_message(&*payload);
+            Poll::Ready(Err(StoreError::permanent("answer: it panicked", message)))
+        })
+    });
+    tokio::time::timeout(STORE_TIMEOUT, caught)
         .await
         .unwrap_or_else(|elapsed| Err(StoreError::transient("answer in time", elapsed)))
 }

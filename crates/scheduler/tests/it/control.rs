@@ -184,6 +184,7 @@ async fn invalid_jobs_and_settings_are_refused_by_name() {
         |builder: steadfast_scheduler::SchedulerBuilder| builder.build().unwrap_err().field;
     assert_eq!(refused(builder().max_concurrency(0)), "max_concurrency");
     assert_eq!(refused(builder().lease(Duration::ZERO)), "lease");
+    assert_eq!(refused(builder().lease(Duration::MAX)), "lease");
     assert_eq!(refused(builder().poll(minutes(1))), "poll");
     assert_eq!(refused(builder().owner("")), "owner");
 }

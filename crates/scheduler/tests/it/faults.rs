@@ -22,7 +22,7 @@ use crate::{
     stores::{sqlite_pool, sqlite_pool_in},
 };
 
-fn run(fence: u64) -> Run {
+pub(crate) fn run(fence: u64) -> Run {
     Run {
         id: RunId {
             key: "job".into(),

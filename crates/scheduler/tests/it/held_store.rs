@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -8,12 +11,13 @@ use steadfast_scheduler::{
 };
 use tokio::sync::watch;
 
-/// A memory store whose replies to claims can be held back.
+/// A memory store whose replies to claims can be held back, and that can be made to panic.
 #[derive(Debug, Default)]
 pub(crate) struct HeldStore {
     inner: MemoryJobStore,
     hold: watch::Sender<bool>,
     held: watch::Sender<usize>,
+    panics: AtomicU32,
 }
 
 impl HeldStore {
@@ -31,6 +35,23 @@ impl HeldStore {
         held.wait_for(|held| *held > 0).await.unwrap();
     }
 
+    /// The next `calls` of the operations that change something panic.
+    pub(crate) fn panic_at(&self, calls: u32) {
+        self.panics.store(calls, Ordering::SeqCst);
+    }
+
+    pub(crate) fn panics_left(&self) -> u32 {
+        self.panics.load(Ordering::SeqCst)
+    }
+
+    fn trap(&self) {
+        let left = self.panics_left();
+        if left > 0 {
+            self.panic_at(left - 1);
+            panic!("a bug in the store");
+        }
+    }
+
     pub(crate) fn let_go(&self) {
         self.hold.send_replace(false);
     }
@@ -39,6 +60,7 @@ impl HeldStore {
 #[async_trait]
 impl JobStore for HeldStore {
     async fn upsert(&self, ns: &str, job: &Job, now: Timestamp) -> Result<Upserted, StoreError> {
+        self.trap();
         self.inner.upsert(ns, job, now).await
     }
 
@@ -66,6 +88,7 @@ impl JobStore for HeldStore {
     }
 
     async fn claim_due(&self, request: &ClaimRequest) -> Result<Claimed, StoreError> {
+        self.trap();
         let claimed = self.inner.claim_due(request).await?;
         if !claimed.runs.is_empty() && *self.hold.borrow() {
             self.held.send_modify(|held| *held += 1);
@@ -92,6 +115,7 @@ impl JobStore for HeldStore {
         runs: &[FinishedRun],
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
+        self.trap();
         self.inner.finish(ns, owner, runs, now).await
     }
 

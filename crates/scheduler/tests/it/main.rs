@@ -8,6 +8,7 @@
 mod cases;
 mod clock;
 mod control;
+mod driver;
 mod engine;
 mod expressions;
 mod faults;
