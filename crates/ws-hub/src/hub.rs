@@ -89,7 +89,13 @@ impl Hub {
                     Phase::Stopping(report) => report.clone(),
                 }
             };
-            let _ = stopping.wait_for(Option::is_some).await;
+            if stopping.wait_for(Option::is_some).await.is_err() {
+                // The runtime of that stop is gone, and with it every task.
+                let mut phase = lock(&self.inner.phase);
+                if matches!(&*phase, Phase::Stopping(report) if report.same_channel(&stopping)) {
+                    *phase = Phase::Idle;
+                }
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{sleep_until, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
@@ -47,7 +47,6 @@ impl Run {
     /// Ends every connection and task of the run.
     pub(crate) async fn shut_down(&self, shared: &Shared, grace: Duration) -> ShutdownReport {
         let start = shared.clock.monotonic();
-        let deadline = start + grace;
         self.drain.cancel();
         self.tasks.close();
         let clients = shared.registry.close();
@@ -59,7 +58,8 @@ impl Run {
             }
             client.outbox.close(Disconnect::SHUTDOWN);
         }
-        if timeout_at(deadline, self.tasks.wait()).await.is_err() {
+        let left = grace.saturating_sub(shared.clock.monotonic() - start);
+        if timeout(left, self.tasks.wait()).await.is_err() {
             self.abort.cancel();
             self.tasks.wait().await;
         }

@@ -149,3 +149,40 @@ async fn hub_dropped_without_a_stop_cuts_its_clients() {
     drop(hub);
     assert_eq!(client.closed().await, None);
 }
+
+#[tokio::test]
+async fn endless_grace_waits_for_the_last_client() {
+    let hub = started(builder()).await;
+    let mut client = pipe(&hub, 4096).await;
+    client.hello("alice").await;
+    let (report, closed) = tokio::join!(hub.stop(Duration::MAX), client.closed());
+    assert_eq!((report.graceful, closed), (1, Some(3001)));
+    hub.start().await;
+}
+
+#[test]
+fn hub_whose_runtime_ended_during_the_stop_starts_on_another() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let hub = builder().build().unwrap();
+    let first = runtime();
+    let deaf = first.block_on(async {
+        hub.start().await;
+        let mut deaf = pipe(&hub, 4096).await;
+        deaf.hello("deaf").await;
+        let stopped = tokio::time::timeout(Duration::ZERO, hub.stop(GRACE)).await;
+        assert!(stopped.is_err());
+        deaf
+    });
+    drop(first);
+    let (started, wait) = std::sync::mpsc::channel();
+    let again = hub.clone();
+    std::thread::spawn(move || {
+        runtime().block_on(again.start());
+        started.send(again.is_running()).unwrap();
+    });
+    assert_eq!(wait.recv_timeout(Duration::from_secs(20)), Ok(true));
+    drop(deaf);
+}
