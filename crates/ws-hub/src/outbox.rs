@@ -10,6 +10,8 @@ use crate::{Disconnect, Limits, lock::lock};
 
 /// How much is joined into one frame.
 const BATCH_BYTES: usize = 16 * 1024;
+/// Room for messages that an empty queue keeps.
+const KEPT_MESSAGES: usize = 32;
 /// The protocol's ping.
 const PING: &[u8] = b"{}";
 
@@ -160,6 +162,14 @@ impl State {
     }
 
     fn take(&mut self) -> Option<Bytes> {
+        let batch = self.next_batch();
+        if self.queue.is_empty() {
+            self.queue.shrink_to(KEPT_MESSAGES);
+        }
+        batch
+    }
+
+    fn next_batch(&mut self) -> Option<Bytes> {
         let ping = std::mem::take(&mut self.ping);
         if !ping && self.queue.len() <= 1 {
             let only = self.queue.pop_front()?;
@@ -258,5 +268,15 @@ mod tests {
         assert_eq!(outbox.push("2".into()), Pushed::Closed);
         assert_eq!(outbox.take().unwrap(), "1");
         assert_eq!(outbox.closing(), Some(Disconnect::SHUTDOWN));
+    }
+
+    #[test]
+    fn burst_that_is_over_leaves_no_room_behind() {
+        let outbox = outbox(1_000, 1 << 20);
+        for _ in 0..1_000 {
+            outbox.push("1".into());
+        }
+        while outbox.take().is_some() {}
+        assert!(lock(&outbox.state).queue.capacity() <= KEPT_MESSAGES);
     }
 }

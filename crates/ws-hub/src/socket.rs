@@ -57,11 +57,12 @@ pub(crate) struct Socket<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(crate) async fn new(stream: S, read: Bytes, outbox: Arc<Outbox>, limits: &Limits) -> Self {
+        let largest = limits.queue_bytes.max(limits.message_bytes);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
-            // Room for one message as large as the queue, or one recovery, above the buffer.
-            .max_write_buffer_size(WRITE_BUFFER + 2 * limits.queue_bytes.max(WRITE_BUFFER))
+            // Room for the largest message or reply, and a batch before it, above the buffer.
+            .max_write_buffer_size(WRITE_BUFFER + 2 * largest.max(WRITE_BUFFER))
             .max_message_size(Some(limits.message_bytes))
             .max_frame_size(Some(limits.message_bytes));
         let (read, role, config) = (read.to_vec(), Role::Server, Some(config));

@@ -162,3 +162,19 @@ async fn trickle_of_messages_does_not_put_off_the_write_timeout() {
     }
     assert_eq!(hub.stats().evicted_slow, 1);
 }
+
+#[tokio::test]
+async fn message_larger_than_the_queue_is_delivered() {
+    let limits = Limits {
+        message_bytes: 1 << 20,
+        queue_bytes: 10_000,
+        ..Limits::default()
+    };
+    let hub = started(builder().limits(limits)).await;
+    let mut client = pipe(&hub, 1 << 16).await;
+    client.hello("alice").await;
+    client.subscribe("t").await;
+    let large = "x".repeat(500_000);
+    hub.publish("t", payload(&large)).await.unwrap();
+    assert_eq!(client.publication("t").await.0, json!(large));
+}
