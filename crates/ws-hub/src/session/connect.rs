@@ -2,6 +2,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
+    time::SystemTime,
 };
 
 use tokio::time::timeout;
@@ -85,7 +86,7 @@ impl Session {
         remote: Option<SocketAddr>,
     ) -> Result<Arc<Connection>, Disconnect> {
         let wall = self.shared.clock.wall();
-        if identity.expires.is_some_and(|expires| expires <= wall) {
+        if has_expired(identity, wall) {
             return Err(Disconnect::EXPIRED);
         }
         let new = NewConnection {
@@ -118,10 +119,18 @@ async fn authenticate(
     }
     let call = shared.authenticator.token(handshake, token);
     let answer = timeout(shared.limits.authenticate_timeout, call).await;
-    answer.unwrap_or_else(|elapsed| {
+    let identity = answer.unwrap_or_else(|elapsed| {
         let source = PortError::transient("authenticate the token", elapsed);
         Err(AuthenticateError::Unavailable { source })
-    })
+    })?;
+    if has_expired(&identity, shared.clock.wall()) {
+        return Err(AuthenticateError::Expired);
+    }
+    Ok(identity)
+}
+
+fn has_expired(identity: &Identity, wall: SystemTime) -> bool {
+    identity.expires.is_some_and(|expires| expires <= wall)
 }
 
 /// A server-side subscription that cannot be made ends the connection, so that the client tries

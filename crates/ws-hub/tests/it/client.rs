@@ -85,10 +85,18 @@ pub(crate) async fn connect(address: SocketAddr, user: &str) -> Client<TcpStream
 
 /// A client over a pipe that holds `buffer` bytes; time may be paused.
 pub(crate) async fn pipe(hub: &Hub, buffer: usize) -> Client<DuplexStream> {
+    pipe_with(hub, buffer, Handshake::default()).await
+}
+
+pub(crate) async fn pipe_with(
+    hub: &Hub,
+    buffer: usize,
+    handshake: Handshake,
+) -> Client<DuplexStream> {
     let (ours, theirs) = duplex(buffer);
     let hub = hub.clone();
     spawn(async move {
-        let _ = hub.serve_stream(theirs, Handshake::default()).await;
+        let _ = hub.serve_stream(theirs, handshake).await;
     });
     let config = WebSocketConfig::default().read_buffer_size(1024);
     Client::new(WebSocketStream::from_raw_socket(ours, Role::Client, Some(config)).await)

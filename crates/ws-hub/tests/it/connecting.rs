@@ -10,7 +10,9 @@ use steadfast_ws_hub::{
     AuthenticateError, Authenticator, Handshake, Hub, Identity, Limits, testing::OpenAuthorizer,
 };
 
-use crate::client::{builder, connect, dial, now, payload, pipe, serve, since, started, until};
+use crate::client::{
+    builder, connect, dial, now, payload, pipe, pipe_with, serve, since, started, until,
+};
 
 #[tokio::test]
 async fn token_of_the_connect_command_names_the_user() {
@@ -148,10 +150,15 @@ async fn connection_ends_with_3005_when_its_identity_expires() {
     let late = clock.wall().duration_since(expires).unwrap();
     assert!(late <= Duration::from_secs(2), "{late:?}");
 
+    // A token that outlived its identity: the client fetches a new one.
     let mut client = pipe(&hub, 4096).await;
-    client
-        .send_text(r#"{"id":1,"connect":{"token":"alice"}}"#)
-        .await;
+    let connect = json!({"connect": {"token": "alice"}});
+    assert_eq!(client.refused(connect).await, 109);
+    // One that came with the handshake: the client makes another handshake.
+    let over = Identity::new("alice").expires_at(expires);
+    let handshake = Handshake::default().known_as(over);
+    let mut client = pipe_with(&hub, 4096, handshake).await;
+    client.send_text(r#"{"id":1,"connect":{}}"#).await;
     assert_eq!(client.closed().await, Some(3005));
 }
 
