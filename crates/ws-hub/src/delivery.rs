@@ -6,7 +6,7 @@ use crate::{
     Disconnect, Payload, Publication, PublishError, Published, StreamPosition,
     protocol::{encode_publication, encode_unsubscribe},
     run::Run,
-    shared::Shared,
+    shared::{Shared, within},
     subscription::{Live, Place},
     topic::Delivery,
 };
@@ -41,8 +41,9 @@ impl Shared {
             topic: topic.to_owned(),
             source: error,
         })?;
-        let appended = history.append(topic, &data).await;
-        let position = appended.map_err(|source| PublishError::Append {
+        let append = history.append(topic, &data);
+        let appended = within(self.limits.command_timeout, "append to history", append);
+        let position = appended.await.map_err(|source| PublishError::Append {
             topic: topic.to_owned(),
             source,
         })?;

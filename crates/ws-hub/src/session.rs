@@ -5,7 +5,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::{
-    Disconnect, Handshake, Identity, Payload, PortError,
+    Authorizer, Disconnect, Handshake, Identity, Payload, PortError,
     connection::Connection,
     outbox::Outbox,
     protocol::{
@@ -204,16 +204,10 @@ impl Session {
         self.check_name(topic)?;
         let data = request.data.ok_or(ErrorReply::BAD_REQUEST)?;
         let data = Payload::from_raw(data).map_err(|_| ErrorReply::BAD_REQUEST)?;
-        let Some(authorizer) = &self.shared.authorizer else {
-            return Err(ErrorReply::PERMISSION_DENIED.into());
-        };
-        let call = authorizer.may_publish(&client.identity, topic);
-        let deadline = self.shared.limits.command_timeout;
-        if !within(deadline, "authorize", call).await? {
-            return Err(ErrorReply::PERMISSION_DENIED.into());
-        }
+        let asked = self.authorizer()?.may_publish(&client.identity, topic);
+        self.permit(client, asked).await?;
         let publish = self.shared.publish(Some(&self.run), topic, data);
-        match timeout(deadline, publish).await {
+        match timeout(self.shared.limits.command_timeout, publish).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
                 warn!(%error, "publication of a client failed");
@@ -248,6 +242,27 @@ impl Session {
         let data = answer.as_raw();
         self.reply(id, &ReplyBody::Rpc(RpcResult { data }));
         Ok(())
+    }
+
+    /// Fails unless the authorizer says yes.
+    async fn permit(
+        &self,
+        client: &Client,
+        asked: impl Future<Output = Result<bool, PortError>>,
+    ) -> Result<(), Failure> {
+        let allowed = within(self.shared.limits.command_timeout, "authorize", asked).await?;
+        // Nobody read what the client sent meanwhile: that is not its silence.
+        client.connection.touch();
+        if allowed {
+            Ok(())
+        } else {
+            Err(ErrorReply::PERMISSION_DENIED.into())
+        }
+    }
+
+    fn authorizer(&self) -> Result<&dyn Authorizer, ErrorReply> {
+        let authorizer = self.shared.authorizer.as_deref();
+        authorizer.ok_or(ErrorReply::PERMISSION_DENIED)
     }
 
     fn client(&self) -> Result<&Client, Failure> {

@@ -175,13 +175,17 @@ impl Topic {
                 continue;
             };
             let next = place.offset + 1;
+            if missing.last().is_some_and(|last| offset(last) < next) {
+                // Far ahead of the page: a later one is for it.
+                continue;
+            }
             let first = missing.partition_point(|live| offset(live) < next);
             let found = missing.get(first).is_some_and(|live| offset(live) == next);
             if !found || *place.epoch != *epoch {
                 subscription.stage = Stage::Broken;
                 delivery.note(Accepted::Broken, subscription);
                 continue;
-            };
+            }
             let backlog = std::mem::replace(&mut subscription.stage, Stage::Active);
             for live in &missing[first..] {
                 let accepted = subscription.accept(live, limits);
@@ -280,5 +284,64 @@ impl Delivery {
             }),
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ops::RangeInclusive, time::SystemTime};
+
+    use super::*;
+    use crate::{connection::NewConnection, outbox::Outbox};
+
+    fn live(offset: u64) -> Live {
+        Live {
+            at: Some(place(offset)),
+            frame: offset.to_string().into(),
+        }
+    }
+
+    fn place(offset: u64) -> Place {
+        Place {
+            offset,
+            epoch: "e".into(),
+        }
+    }
+
+    fn subscribed(topic: &Topic, slot: u32, at: u64, limits: &Limits) -> Arc<Connection> {
+        let new = NewConnection {
+            user: "alice".into(),
+            remote: None,
+            since: SystemTime::UNIX_EPOCH,
+            expires: None,
+            outbox: Arc::new(Outbox::new(limits)),
+        };
+        let generation = 1;
+        let connection = Arc::new(Connection::new(ConnectionId { slot, generation }, new));
+        assert!(topic.join(&connection, u64::from(slot), false));
+        topic.activate(connection.id, Some(place(at)), limits);
+        connection
+    }
+
+    fn received(connection: &Connection, offsets: RangeInclusive<u64>) -> bool {
+        let lines: Vec<_> = offsets.map(|offset| offset.to_string()).collect();
+        connection.outbox.take() == Some(lines.join("\n").into())
+    }
+
+    #[test]
+    fn repair_in_pages_serves_who_is_far_behind_and_who_is_ahead() {
+        let limits = Limits::default();
+        let topic = Topic::new("t".into());
+        let behind = subscribed(&topic, 0, 0, &limits);
+        let ahead = subscribed(&topic, 1, 6, &limits);
+        assert!(topic.deliver(&live(8), &limits).repair);
+        for from in [0, 2, 4, 6] {
+            assert_eq!(topic.missing_from(), Some(place(from)));
+            let page = [live(from + 1), live(from + 2)];
+            assert!(topic.repair(&page, "e", &limits).broken.is_empty());
+        }
+        assert_eq!(topic.missing_from(), None);
+        assert!(received(&behind, 1..=8));
+        assert!(received(&ahead, 7..=8));
     }
 }

@@ -20,16 +20,8 @@ impl Session {
     ) -> Result<(), Failure> {
         let client = self.client()?;
         self.check_name(topic)?;
-        let allowed = match &self.shared.authorizer {
-            Some(authorizer) => {
-                let call = authorizer.may_subscribe(&client.identity, topic);
-                within(self.shared.limits.command_timeout, "authorize", call).await?
-            }
-            None => false,
-        };
-        if !allowed {
-            return Err(ErrorReply::PERMISSION_DENIED.into());
-        }
+        let asked = self.authorizer()?.may_subscribe(&client.identity, topic);
+        self.permit(client, asked).await?;
         let connection = &client.connection;
         let budget = self.shared.limits.reply_bytes();
         let recovery = self.prepare(connection, topic, since, budget, false);

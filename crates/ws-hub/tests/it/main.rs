@@ -13,6 +13,7 @@ mod history;
 mod ports;
 mod publishing;
 mod recovering;
+mod repairing;
 mod serving;
 mod stopping;
 mod subscribing;
