@@ -3,7 +3,7 @@ mod rows;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::SqlitePool;
+use sqlx::{SqliteConnection, SqlitePool};
 
 use self::claim::{claim_again, claim_job, set_aside};
 use self::rows::{JobRow, RowError, Tx, end_run, take_numbers};
@@ -20,8 +20,9 @@ use crate::{
 /// the connections a busy timeout (sqlx does by default): a lock held elsewhere is waited for,
 /// and beyond that it is a transient error.
 ///
-/// A job whose row cannot be read (somebody else wrote it) is set aside with an error in the log;
-/// it does not keep others from being claimed.
+/// A job whose row cannot be read (somebody else wrote it) is set aside with an error in the log,
+/// until an upsert writes it anew; a run whose row cannot be read is given up when its lease has
+/// ended. Neither keeps others from being claimed.
 #[derive(Clone, Debug)]
 pub struct SqliteJobStore {
     pool: SqlitePool,
@@ -38,22 +39,13 @@ impl SqliteJobStore {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 
-    async fn next_due_row(&self, namespace: &str) -> Result<Option<Timestamp>, RowError> {
-        let mut connection = self.pool.acquire().await?;
-        let due: Option<i64> = sqlx::query_scalar(NEXT_DUE)
-            .bind(namespace)
-            .fetch_one(&mut *connection)
-            .await?;
-        Ok(due.and_then(|due| Timestamp::from_millisecond(due).ok()))
-    }
-
     async fn claim(&self, request: &ClaimRequest) -> Result<Claimed, RowError> {
         // Most polls find nothing: they need not lock the file.
-        let next_due = self.next_due_row(&request.namespace).await?;
-        if next_due.is_none_or(|due| due > request.now) {
+        let first = self.next_due_now(&request.namespace).await?;
+        if first.is_none_or(|due| due > request.now) {
             return Ok(Claimed {
                 runs: Vec::new(),
-                next_due,
+                next_due: first,
             });
         }
         let mut tx = self.begin().await?;
@@ -68,20 +60,17 @@ impl SqliteJobStore {
                 }
             }
         }
+        // Before the commit: once there are claims, nothing may keep them from being returned.
+        let next_due = next_due(&mut tx, &request.namespace).await?;
         tx.commit().await?;
-        Ok(Claimed {
-            runs,
-            next_due: self.next_due_row(&request.namespace).await?,
-        })
+        Ok(Claimed { runs, next_due })
+    }
+
+    async fn next_due_now(&self, namespace: &str) -> Result<Option<Timestamp>, RowError> {
+        let mut connection = self.pool.acquire().await?;
+        next_due(&mut connection, namespace).await
     }
 }
-
-const NEXT_DUE: &str = "
-SELECT MIN(due) FROM (
-  SELECT MIN(due_at) AS due FROM sched_job WHERE ns = ?1 AND due_at IS NOT NULL
-  UNION ALL
-  SELECT MIN(lease_until) FROM sched_run WHERE ns = ?1 AND finished_at IS NULL
-)";
 
 #[async_trait]
 impl JobStore for SqliteJobStore {
@@ -99,6 +88,11 @@ impl JobStore for SqliteJobStore {
                 old => old?,
             };
             if let Some(old) = old.as_ref().filter(|old| old.job == *job) {
+                // It had been set aside by a version that could not read it.
+                if old.due.is_none() && old.state.due_at(job).is_some() {
+                    old.save_state(&mut tx, namespace).await?;
+                    tx.commit().await?;
+                }
                 return Ok(Upserted {
                     generation: old.generation,
                     next_fire: old.state.next_fire,
@@ -114,6 +108,7 @@ impl JobStore for SqliteJobStore {
                 generation: take_numbers(&mut tx, namespace, 1).await?,
                 state,
                 last,
+                due: None,
             };
             if !keeps_instants {
                 row.state.reschedule(job, now);
@@ -274,7 +269,7 @@ impl JobStore for SqliteJobStore {
     }
 
     async fn next_due(&self, namespace: &str) -> Result<Option<Timestamp>, StoreError> {
-        let next = self.next_due_row(namespace);
+        let next = self.next_due_now(namespace);
         next.await.map_err(failed("find what is due next"))
     }
 
@@ -319,6 +314,27 @@ impl JobStore for SqliteJobStore {
         };
         purge.await.map_err(failed("purge old runs"))
     }
+}
+
+async fn next_due(
+    connection: &mut SqliteConnection,
+    ns: &str,
+) -> Result<Option<Timestamp>, RowError> {
+    let due: Option<i64> = sqlx::query_scalar(
+        "SELECT MIN(due) FROM (
+           SELECT MIN(due_at) AS due FROM sched_job WHERE ns = ?1 AND due_at IS NOT NULL
+           UNION ALL
+           SELECT MIN(lease_until) FROM sched_run WHERE ns = ?1 AND finished_at IS NULL)",
+    )
+    .bind(ns)
+    .fetch_one(connection)
+    .await?;
+    // A row with an absurd instant must not hide the others.
+    let nearest = |due: i64| match due.signum() {
+        -1 => Timestamp::MIN,
+        _ => Timestamp::MAX,
+    };
+    Ok(due.map(|due| Timestamp::from_millisecond(due).unwrap_or_else(|_| nearest(due))))
 }
 
 async fn active_runs(tx: &mut Tx, ns: &str, key: &JobKey) -> Result<u32, RowError> {

@@ -16,5 +16,6 @@ mod fixture;
 mod held_store;
 mod invariants;
 mod oracle;
+mod sqlite;
 mod stores;
 mod zones;

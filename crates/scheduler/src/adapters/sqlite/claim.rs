@@ -1,5 +1,7 @@
-use super::rows::{JobRow, RowError, RunRow, Tx, abort_runs, end_run, insert_run, take_numbers};
-use crate::{ClaimRequest, Outcome, Overlap, Run, RunId};
+use super::rows::{
+    JobRow, RowError, RunRow, Tx, abort_runs, end_run, end_unreadable_run, insert_run, take_numbers,
+};
+use crate::{ClaimRequest, JobKey, Outcome, Overlap, Run, RunId};
 
 /// Claims what is due of a job.
 pub(super) async fn claim_job(
@@ -46,6 +48,13 @@ pub(super) async fn claim_again(
 ) -> Result<(), RowError> {
     let ns = &request.namespace;
     for expired in RunRow::expired(tx, request).await? {
+        let expired = match expired {
+            Ok(expired) => expired,
+            Err(error) => {
+                give_up(tx, request, error).await?;
+                continue;
+            }
+        };
         let row = JobRow::load_readable(tx, ns, &expired.id.key).await?;
         let job = row
             .filter(|row| row.generation == expired.generation)
@@ -69,25 +78,42 @@ pub(super) async fn claim_again(
     Ok(())
 }
 
+/// Ends a run whose row cannot be read.
+async fn give_up(tx: &mut Tx, request: &ClaimRequest, error: RowError) -> Result<(), RowError> {
+    let (rowid, key) = name_unreadable(request, error, "a run cannot be read and is given up")?;
+    end_unreadable_run(tx, &request.namespace, rowid, &key, request.now).await
+}
+
 /// Keeps a job whose row cannot be read from being due.
 pub(super) async fn set_aside(
     tx: &mut Tx,
     request: &ClaimRequest,
     error: RowError,
 ) -> Result<(), RowError> {
-    let RowError::Decode { key, source } = error else {
-        return Err(error);
-    };
-    tracing::error!(
-        namespace = %request.namespace,
-        key,
-        error = &*source as &dyn std::error::Error,
-        "a job cannot be read and is set aside until it is written anew"
-    );
-    sqlx::query("UPDATE sched_job SET due_at = NULL WHERE ns = ?1 AND key = ?2")
-        .bind(&request.namespace)
-        .bind(key)
+    let what = "a job cannot be read and is set aside until it is written anew";
+    let (rowid, _) = name_unreadable(request, error, what)?;
+    sqlx::query("UPDATE sched_job SET due_at = NULL WHERE rowid = ?1")
+        .bind(rowid)
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+fn name_unreadable(
+    request: &ClaimRequest,
+    error: RowError,
+    what: &'static str,
+) -> Result<(i64, JobKey), RowError> {
+    match error {
+        RowError::Decode { rowid, key, source } => {
+            tracing::error!(
+                namespace = %request.namespace,
+                key,
+                error = &*source as &dyn std::error::Error,
+                "{what}"
+            );
+            Ok((rowid, key.into()))
+        }
+        error => Err(error),
+    }
 }

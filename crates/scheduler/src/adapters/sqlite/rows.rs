@@ -4,10 +4,12 @@ use jiff::{Timestamp, tz::TimeZone};
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::super::codec::{
-    Unreadable, cause_from_text, cause_to_text, outcome_from_text, outcome_to_text,
-    policy_from_text, policy_to_text,
+    cause_from_text, cause_to_text, outcome_from_text, outcome_to_text, policy_from_text,
+    policy_to_text,
 };
 use crate::{Cause, ClaimRequest, Job, JobKey, JobState, LastRun, Outcome, Run, RunId, Spec};
+
+type AnyError = Box<dyn Error + Send + Sync>;
 
 pub(super) type Tx = Transaction<'static, Sqlite>;
 
@@ -18,6 +20,8 @@ pub(super) struct JobRow {
     pub(super) generation: u64,
     pub(super) state: JobState,
     pub(super) last: Option<LastRun>,
+    /// When the row says that it is due: not at all if it has been set aside.
+    pub(super) due: Option<Timestamp>,
 }
 
 /// A run that has not ended, as its row has it.
@@ -35,11 +39,13 @@ pub(super) struct RunRow {
 pub(super) enum RowError {
     #[error(transparent)]
     Sql(#[from] sqlx::Error),
-    #[error("the row of job {key:?} cannot be read")]
+    #[error("a row of job {key:?} cannot be read")]
     Decode {
+        rowid: i64,
+        /// Empty if it cannot be read either.
         key: String,
         #[source]
-        source: Box<dyn Error + Send + Sync>,
+        source: AnyError,
     },
 }
 
@@ -50,7 +56,7 @@ impl JobRow {
         key: &JobKey,
     ) -> Result<Option<Self>, RowError> {
         let row = sqlx::query(
-            "SELECT j.*, (SELECT COUNT(*) FROM sched_run r
+            "SELECT j.rowid, j.*, (SELECT COUNT(*) FROM sched_run r
                           WHERE r.ns = j.ns AND r.key = j.key AND r.finished_at IS NULL) AS running
              FROM sched_job j WHERE j.ns = ?1 AND j.key = ?2",
         )
@@ -82,7 +88,7 @@ impl JobRow {
         limit: usize,
     ) -> Result<Vec<Result<Self, RowError>>, RowError> {
         let rows = sqlx::query(
-            "SELECT j.*, (SELECT COUNT(*) FROM sched_run r
+            "SELECT j.rowid, j.*, (SELECT COUNT(*) FROM sched_run r
                           WHERE r.ns = j.ns AND r.key = j.key AND r.finished_at IS NULL) AS running
              FROM sched_job j WHERE j.ns = ?1 AND j.due_at <= ?2 ORDER BY j.due_at LIMIT ?3",
         )
@@ -95,21 +101,14 @@ impl JobRow {
     }
 
     fn decode(row: &SqliteRow) -> Result<Self, RowError> {
-        let key: String = row.try_get("key")?;
-        let job = decode_job(row, &key).map_err(|source| RowError::Decode {
-            key: key.clone(),
-            source,
-        })?;
+        Self::try_decode(row).map_err(|source| unreadable(row, source))
+    }
+
+    fn try_decode(row: &SqliteRow) -> Result<Self, AnyError> {
         let outcome: Option<String> = row.try_get("last_outcome")?;
-        let outcome = outcome.map(|text| outcome_from_text(&text)).transpose();
-        let outcome = outcome.map_err(|source| RowError::Decode {
-            key,
-            source: source.into(),
-        })?;
-        let (run, end) = (
-            instant(row, "last_run_for")?,
-            instant(row, "last_finished_at")?,
-        );
+        let outcome = outcome.map(|text| outcome_from_text(&text)).transpose()?;
+        let run = instant(row, "last_run_for")?;
+        let end = instant(row, "last_finished_at")?;
         let last = outcome
             .zip(run)
             .zip(end)
@@ -119,7 +118,7 @@ impl JobRow {
                 outcome,
             });
         Ok(Self {
-            job,
+            job: decode_job(row)?,
             generation: row.try_get::<i64, _>("gen")? as u64,
             state: JobState {
                 next_fire: instant(row, "next_fire_at")?,
@@ -133,6 +132,7 @@ impl JobRow {
                 skipped: row.try_get::<i64, _>("skipped")? as u64,
             },
             last,
+            due: instant(row, "due_at")?,
         })
     }
 
@@ -191,9 +191,10 @@ impl JobRow {
     }
 }
 
-fn decode_job(row: &SqliteRow, key: &str) -> Result<Job, Box<dyn Error + Send + Sync>> {
-    let (spec, dialect): (String, String) = (row.try_get("spec")?, row.try_get("dialect")?);
-    let (tz, policy): (String, String) = (row.try_get("tz")?, row.try_get("policy")?);
+fn decode_job(row: &SqliteRow) -> Result<Job, AnyError> {
+    let (key, spec): (String, String) = (row.try_get("key")?, row.try_get("spec")?);
+    let (dialect, tz): (String, String) = (row.try_get("dialect")?, row.try_get("tz")?);
+    let policy: String = row.try_get("policy")?;
     Ok(Job {
         key: JobKey::from(key),
         spec: Spec::parse(&spec, dialect.parse()?)?,
@@ -203,13 +204,13 @@ fn decode_job(row: &SqliteRow, key: &str) -> Result<Job, Box<dyn Error + Send + 
 }
 
 impl RunRow {
-    /// The runs whose lease has ended, the earliest first.
+    /// The runs whose lease has ended, the earliest first; those that cannot be read are named.
     pub(super) async fn expired(
         tx: &mut Tx,
         request: &ClaimRequest,
-    ) -> Result<Vec<Self>, RowError> {
+    ) -> Result<Vec<Result<Self, RowError>>, RowError> {
         let rows = sqlx::query(
-            "SELECT key, scheduled_for, gen, cause, fence, state, attempts FROM sched_run
+            "SELECT rowid, key, scheduled_for, gen, cause, fence, state, attempts FROM sched_run
              WHERE ns = ?1 AND finished_at IS NULL AND lease_until <= ?2
              ORDER BY lease_until LIMIT ?3",
         )
@@ -218,25 +219,24 @@ impl RunRow {
         .bind(request.limit as i64)
         .fetch_all(&mut **tx)
         .await?;
-        rows.iter().map(Self::decode).collect()
+        Ok(rows.iter().map(Self::decode).collect())
     }
 
     fn decode(row: &SqliteRow) -> Result<Self, RowError> {
-        let key: String = row.try_get("key")?;
-        let scheduled_for: Option<Timestamp> = instant(row, "scheduled_for")?;
-        let (cause, state): (String, String) = (row.try_get("cause")?, row.try_get("state")?);
-        let cause = cause_from_text(&cause).map_err(|source| RowError::Decode {
-            key: key.clone(),
-            source: source.into(),
-        })?;
+        Self::try_decode(row).map_err(|source| unreadable(row, source))
+    }
+
+    fn try_decode(row: &SqliteRow) -> Result<Self, AnyError> {
+        let (key, cause): (String, String) = (row.try_get("key")?, row.try_get("cause")?);
+        let state: String = row.try_get("state")?;
         Ok(Self {
             id: RunId {
                 key: key.into(),
-                scheduled_for: scheduled_for.unwrap_or(Timestamp::UNIX_EPOCH),
+                scheduled_for: Timestamp::from_millisecond(row.try_get("scheduled_for")?)?,
                 fence: row.try_get::<i64, _>("fence")? as u64,
             },
             generation: row.try_get::<i64, _>("gen")? as u64,
-            cause,
+            cause: cause_from_text(&cause)?,
             released: state == "released",
             attempts: row.try_get::<i64, _>("attempts")? as u32,
         })
@@ -336,19 +336,49 @@ pub(super) async fn end_run(
     .bind(outcome_to_text(outcome))
     .execute(&mut **tx)
     .await?;
-    let Some(mut row) = JobRow::load_readable(tx, ns, &id.key).await? else {
+    let last = (*outcome != Outcome::Superseded).then(|| LastRun {
+        scheduled_for: id.scheduled_for,
+        finished_at: now,
+        outcome: outcome.clone(),
+    });
+    go_on(tx, ns, &id.key, last, now).await
+}
+
+/// Ends a run that cannot be read, and lets its job go on.
+pub(super) async fn end_unreadable_run(
+    tx: &mut Tx,
+    ns: &str,
+    rowid: i64,
+    key: &JobKey,
+    now: Timestamp,
+) -> Result<(), RowError> {
+    sqlx::query(
+        "UPDATE sched_run SET state = 'done', finished_at = ?2, outcome = ?3 WHERE rowid = ?1",
+    )
+    .bind(rowid)
+    .bind(now.as_millisecond())
+    .bind(outcome_to_text(&Outcome::Abandoned))
+    .execute(&mut **tx)
+    .await?;
+    go_on(tx, ns, key, None, now).await?;
+    Ok(())
+}
+
+/// Lets a job go on after the end of a run; returns when it is due.
+async fn go_on(
+    tx: &mut Tx,
+    ns: &str,
+    key: &JobKey,
+    last: Option<LastRun>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, RowError> {
+    let Some(mut row) = JobRow::load_readable(tx, ns, key).await? else {
         return Ok(None);
     };
     // Counted without the run that has just ended.
     row.state.running += 1;
     row.state.end(&row.job, now);
-    if *outcome != Outcome::Superseded {
-        row.last = Some(LastRun {
-            scheduled_for: id.scheduled_for,
-            finished_at: now,
-            outcome: outcome.clone(),
-        });
-    }
+    row.last = last.or(row.last);
     row.save_state(tx, ns).await
 }
 
@@ -365,14 +395,15 @@ pub(super) async fn take_numbers(tx: &mut Tx, ns: &str, count: usize) -> Result<
     Ok((last - count as i64 + 1) as u64)
 }
 
-fn instant(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>, RowError> {
+fn instant(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>, AnyError> {
     let millisecond: Option<i64> = row.try_get(column)?;
-    let instant = millisecond.map(Timestamp::from_millisecond).transpose();
-    instant.map_err(|_| RowError::Decode {
+    Ok(millisecond.map(Timestamp::from_millisecond).transpose()?)
+}
+
+fn unreadable(row: &SqliteRow, source: AnyError) -> RowError {
+    RowError::Decode {
+        rowid: row.try_get("rowid").unwrap_or_default(),
         key: row.try_get("key").unwrap_or_default(),
-        source: Box::new(Unreadable {
-            column,
-            text: format!("{millisecond:?}"),
-        }),
-    })
+        source,
+    }
 }
