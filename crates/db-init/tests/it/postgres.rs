@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use steadfast_clock::{Clock, SystemClock};
 use steadfast_db_init::{
-    Backend, Class, Database, MigrationError, PostgresBackend, PostgresOptions, conformance,
+    Backend, Class, Database, MigrationError, MigrationSet, PostgresBackend, PostgresOptions,
+    conformance,
 };
 use steadfast_testkit::{Fault, FaultProxy, PrivatePostgres, server_or_skip};
 
@@ -112,10 +113,27 @@ async fn lock_held_by_another_is_waited_for_and_then_named() {
 }
 
 #[tokio::test]
-async fn refused_wrong_database_and_wrong_host_are_classified() {
+async fn wrong_password_missing_database_and_refusal_are_told_apart() {
     let Some(server) = Server::start().await else {
         return;
     };
+    ask_for_passwords(&server).await;
+    let url = |user: &str| format!("postgres://{user}@127.0.0.1:{}/postgres", server.0.port());
+    backend(&url("app:right")).connect().await.unwrap();
+    for (user, cause) in [
+        (
+            "app:wrong",
+            "password authentication failed for user \"app\"",
+        ),
+        (
+            "nobody:any",
+            "password authentication failed for user \"nobody\"",
+        ),
+    ] {
+        let error = backend(&url(user)).connect().await.unwrap_err();
+        assert_eq!(error.class(), Class::Permanent, "{error:?}");
+        assert!(chain(&error).contains(cause), "{}", chain(&error));
+    }
     let error = backend(&server.0.database_url("nowhere")).connect().await;
     let error = error.unwrap_err();
     assert_eq!(error.class(), Class::Permanent, "{error:?}");
@@ -129,6 +147,66 @@ async fn refused_wrong_database_and_wrong_host_are_classified() {
     drop(server);
     let error = backend(&url).connect().await.unwrap_err();
     assert_eq!(error.class(), Class::Transient, "{error:?}");
+}
+
+/// Makes the user `app`, and lets nobody but `postgres` in without a password.
+async fn ask_for_passwords(server: &Server) {
+    let hba = "local all all trust\nhost all postgres all trust\nhost all all all scram-sha-256\n";
+    std::fs::write(server.0.directory().join("data/pg_hba.conf"), hba).unwrap();
+    let mut connection = PgConnection::connect(&server.0.url()).await.unwrap();
+    for sql in [
+        "CREATE ROLE app LOGIN PASSWORD 'right'",
+        "SELECT pg_reload_conf()",
+    ] {
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    }
+    // The postmaster reloads when it gets to it.
+    let open = format!(
+        "postgres://app:wrong@127.0.0.1:{}/postgres",
+        server.0.port()
+    );
+    while backend(&open).connect().await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Its commit takes a second, and others can see that it has begun.
+const SLOW_COMMIT: &str = "CREATE TABLE slow (id int);
+    CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_advisory_lock(42); PERFORM pg_sleep(1); RETURN NULL; END';
+    CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION dawdle();
+    INSERT INTO slow VALUES (1)";
+const SLOW: &[(u32, &str, &str)] = &[(1, "SELECT 1", SLOW_COMMIT)];
+
+#[tokio::test]
+async fn connection_lost_during_the_commit_is_ambiguous_and_the_ledger_tells() {
+    let Some(server) = Server::start().await else {
+        return;
+    };
+    let upstream = ([127, 0, 0, 1], server.0.port()).into();
+    let proxy = FaultProxy::start(upstream).await.unwrap();
+    let backend = backend(&format!("postgres://postgres@{}/postgres", proxy.addr()));
+    let pool = backend.connect().await.unwrap();
+    let set = MigrationSet::new().add("slow", SLOW).unwrap();
+    let cut = async {
+        let mut watcher = PgConnection::connect(&server.0.url()).await.unwrap();
+        let begun = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42";
+        while sqlx::query_scalar::<_, i64>(begun)
+            .fetch_one(&mut watcher)
+            .await
+            .unwrap()
+            == 0
+        {}
+        proxy.set(Fault::Refuse).await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(backend.migrate(&pool, &set), cut);
+    let error = outcome.unwrap_err();
+    assert_eq!(error.class(), Class::Ambiguous, "{}", chain(&error));
+
+    // The server has done the work; a second attempt waits for it, and reads that from the ledger.
+    proxy.set(Fault::Forward).await.unwrap();
+    assert!(backend.migrate(&pool, &set).await.unwrap().is_empty());
 }
 
 #[tokio::test]

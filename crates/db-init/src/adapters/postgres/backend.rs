@@ -129,10 +129,13 @@ impl Backend for PostgresBackend {
         // It has told what it was to tell.
         let _ = connection.close().await;
         Ok(PgPoolOptions::new()
+            .min_connections(0)
             .max_connections(self.options.max_connections)
             .acquire_timeout(self.options.acquire_timeout)
             .idle_timeout(self.options.idle_timeout)
             .max_lifetime(self.options.max_lifetime)
+            // A connection that the server has closed meanwhile is replaced, not handed out.
+            .test_before_acquire(true)
             .connect_lazy_with(self.connect.clone()))
     }
 
@@ -195,9 +198,14 @@ fn reach(source: BackendError) -> MigrationError {
     }
 }
 
-/// Wraps an error of the driver without its envelope, which would only repeat the cause.
+/// An error of the driver, of the class that the table says.
 pub(super) fn failure(action: impl Into<String>, error: sqlx::Error) -> BackendError {
-    let wrapped = BackendError::new(classify_postgres(&error), action);
+    wrap(classify_postgres(&error), action, error)
+}
+
+/// Wraps an error of the driver without its envelope, which would only repeat the cause.
+pub(super) fn wrap(class: Class, action: impl Into<String>, error: sqlx::Error) -> BackendError {
+    let wrapped = BackendError::new(class, action);
     match error {
         sqlx::Error::Io(error) => wrapped.with_source(error),
         error => wrapped.with_source(error),

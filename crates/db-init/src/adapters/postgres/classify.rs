@@ -9,7 +9,7 @@ use crate::Class;
 /// | error | class |
 /// |---|---|
 /// | refused, reset, end of file, timeout, protocol error, `PoolTimedOut`; SQLSTATE 08000 08001 08003 08004 08006 08P01, 53000 53200 53300, 57P01 57P02 57P03, 40001 40P01 55P03, 25006 | transient |
-/// | SQLSTATE 08007 40003 | ambiguous |
+/// | SQLSTATE 08007 40003; a connection that is lost during a commit | ambiguous |
 /// | SQLSTATE 53100 53400 58000 58030 57014; a host name that does not resolve | capped |
 /// | all others, among them 28xxx 3D000 3F000 42xxx 22xxx 23xxx 0A000 57P04 XX001 XX002, TLS configuration, a socket without permission | permanent |
 ///

@@ -4,9 +4,12 @@ use sqlx::{Connection, PgConnection, Row};
 use steadfast_sync::{Decision, Retry, RetryError};
 use tokio::sync::Mutex;
 
-use super::backend::failure;
+use super::{
+    backend::{failure, wrap},
+    classify_postgres,
+};
 use crate::{
-    Dialect, LedgerOperation, MigrationError, MigrationId, MigrationSet,
+    Class, Dialect, LedgerOperation, MigrationError, MigrationId, MigrationSet,
     ledger::{LedgerRow, plan},
 };
 
@@ -37,7 +40,7 @@ pub(super) async fn migrate(
         .map_err(|error| ledger(LedgerOperation::Lock, error))?;
     let applied = apply(&mut transaction, migrations).await?;
     let commit = transaction.commit().await;
-    commit.map_err(|error| ledger(LedgerOperation::Commit, error))?;
+    commit.map_err(commit_failed)?;
     Ok(applied)
 }
 
@@ -154,6 +157,18 @@ async fn read(connection: &mut PgConnection) -> Result<Vec<LedgerRow>, Migration
         .map(decode)
         .collect::<Result<_, _>>()
         .map_err(|error| ledger(LedgerOperation::Read, error))
+}
+
+/// Only an answer of the server says that the migrations were not applied.
+fn commit_failed(error: sqlx::Error) -> MigrationError {
+    let class = match classify_postgres(&error) {
+        Class::Transient if error.as_database_error().is_none() => Class::Ambiguous,
+        class => class,
+    };
+    MigrationError::Ledger {
+        operation: LedgerOperation::Commit,
+        source: wrap(class, "postgres did not confirm", error),
+    }
 }
 
 fn ledger(operation: LedgerOperation, error: sqlx::Error) -> MigrationError {

@@ -12,6 +12,9 @@ use crate::ConfigError;
 /// | [`idle_timeout`](Self::idle_timeout) | 10 min |
 /// | [`max_lifetime`](Self::max_lifetime) | 30 min |
 /// | [`lock_timeout`](Self::lock_timeout) | 30 s |
+///
+/// Not options: the pool opens connections when they are asked for, none in advance, and tests
+/// each one before it hands it out again.
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
     pub(super) max_connections: u32,
