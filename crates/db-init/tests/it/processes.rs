@@ -1,12 +1,13 @@
-//! Real processes that migrate one new SQLite file at once.
+//! Real processes that migrate one new SQLite file: at once, or killed in the middle.
 
 use std::{
     io::{BufRead, BufReader, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
-use steadfast_db_init::{Backend, Database, SqliteBackend, SqliteOptions};
+use steadfast_db_init::{Backend, Database, MigrationSet, SqliteBackend, SqliteOptions};
 
 use crate::notes;
 
@@ -23,7 +24,8 @@ fn eight_processes_migrate_a_new_file_exactly_once() {
     for round in 0..ROUNDS {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("new.db");
-        let mut children: Vec<Child> = (0..PROCESSES).map(|_| spawn(&file)).collect();
+        let name = "processes::eight_processes_migrate_a_new_file_exactly_once";
+        let mut children: Vec<Child> = (0..PROCESSES).map(|_| spawn(name, &file)).collect();
         // All stand at the start; then all are let go.
         let mut outputs: Vec<_> = children
             .iter_mut()
@@ -48,13 +50,71 @@ fn eight_processes_migrate_a_new_file_exactly_once() {
     }
 }
 
-fn spawn(file: &std::path::Path) -> Child {
+/// Eleven megabytes, most of which SQLite writes to the log before the commit.
+const FILL: &str = "CREATE TABLE big (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+    INSERT INTO big SELECT i, printf('%0500d', i) FROM n";
+/// Twice as much again, and then it takes longer than the test.
+const ENDLESS: &str = "CREATE TABLE copy AS SELECT * FROM big UNION ALL SELECT * FROM big;
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+    INSERT INTO copy SELECT max(i), '' FROM n";
+/// What the log holds only when the second migration is at work.
+const SECOND_AT_WORK: u64 = 14_000_000;
+const KILLED: &[(u32, &str, &str)] = &[(1, FILL, "SELECT 1"), (2, ENDLESS, "SELECT 1")];
+
+#[tokio::test]
+async fn process_killed_between_migrations_leaves_none_and_the_next_applies_all() {
+    if let Some(file) = std::env::var_os(FILE) {
+        let database = database(file.as_ref(), "killed", KILLED);
+        panic!("it ended: {:?}", database.initialize().await.map(drop));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("new.db");
+    let name = "processes::process_killed_between_migrations_leaves_none_and_the_next_applies_all";
+    let mut child = spawn(name, &file);
+    let log = directory.path().join("new.db-wal");
+    while std::fs::metadata(&log).map_or(0, |log| log.len()) < SECOND_AT_WORK {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let backend = SqliteBackend::new(&file, SqliteOptions::default()).unwrap();
+    let set = MigrationSet::new().add("killed", KILLED).unwrap();
+    assert_eq!(backend.pending(&set).await.unwrap().len(), 2);
+    let pools = backend.connect().await.unwrap();
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
+        .fetch_one(&pools.reader)
+        .await
+        .unwrap();
+    assert_eq!(tables, 0, "a part of the migrations is there");
+    backend.close(&pools).await;
+
+    let database = database(&file, "notes", crate::NOTES);
+    let pools = database.initialize().await.unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM note")
+        .fetch_one(&pools.reader)
+        .await
+        .unwrap();
+    assert_eq!(count, 1);
+    assert!(database.close(Duration::from_secs(10)).await.complete);
+}
+
+fn database(
+    file: &Path,
+    owner: &'static str,
+    migrations: &'static [(u32, &str, &str)],
+) -> Database<SqliteBackend> {
+    let backend = SqliteBackend::new(file, SqliteOptions::default()).unwrap();
+    let set = MigrationSet::new().add(owner, migrations).unwrap();
+    Database::builder(backend).migrations(set).build().unwrap()
+}
+
+/// Runs the test `name` in a process of its own, which finds `file` in its environment.
+fn spawn(name: &str, file: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "processes::eight_processes_migrate_a_new_file_exactly_once",
-            "--nocapture",
-        ])
+        .args(["--exact", name, "--nocapture"])
         .env(FILE, file)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -76,10 +76,12 @@ impl SqliteBackend {
 
     fn pool(&self, max: u32, options: SqliteConnectOptions) -> SqlitePool {
         SqlitePoolOptions::new()
+            .min_connections(0)
             .max_connections(max)
             .acquire_timeout(self.options.acquire_timeout)
             .idle_timeout(self.options.idle_timeout)
             .max_lifetime(self.options.max_lifetime)
+            .test_before_acquire(true)
             .connect_lazy_with(options)
     }
 

@@ -118,10 +118,32 @@ fn inspect(path: PathBuf) -> Option<SqliteFileError> {
 
 /// Creates a file in `directory` and removes it.
 fn probe(directory: &Path) -> io::Result<()> {
-    let path = directory.join(format!(".steadfast-probe-{}", std::process::id()));
+    let path = probe_path(directory);
+    // One may be there: of another probe at this moment, or of a process that was killed.
     fs::OpenOptions::new()
         .write(true)
-        .create_new(true)
+        .create(true)
+        .truncate(false)
         .open(&path)?;
-    fs::remove_file(&path)
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn probe_path(directory: &Path) -> PathBuf {
+    directory.join(format!(".steadfast-probe-{}", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probe_of_a_process_that_was_killed_is_not_in_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(probe_path(directory.path()), "").unwrap();
+        probe(directory.path()).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
 }

@@ -13,7 +13,8 @@ use crate::ConfigError;
 /// | [`max_lifetime`](Self::max_lifetime) | never |
 ///
 /// Not options, because the guarantees rest on them: WAL, foreign keys on, one writer, readers
-/// that refuse to write, `synchronous = FULL` on the writer. FULL costs one `fsync` for each
+/// that refuse to write, connections that are opened when they are asked for and tested before they
+/// are handed out again, `synchronous = FULL` on the writer. FULL costs one `fsync` for each
 /// transaction and makes a commit survive a power failure; NORMAL would lose the last ones.
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
