@@ -93,9 +93,10 @@ fn parse_every(text: &str, end: usize, tokens: &[(usize, &str)]) -> Result<Kind,
     })
 }
 
-/// Reads `1d2h3m4s`: every unit at most once, in this order.
+/// Reads `1d2h3m4s`: every unit at most once, in this order, in either case.
 fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
+    let text = text.to_ascii_lowercase();
+    let mut rest = text.as_str();
     let mut total = Duration::ZERO;
     for (unit, seconds) in [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)] {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();

@@ -327,6 +327,18 @@ fn description_is_a_plain_sentence() {
     assert_eq!(quartz("15 0 9 ? * *"), "every day at 09:00:15");
 }
 
+/// Texts that are expressions, look like some, or are anything.
+fn any_text() -> impl Strategy<Value = String> {
+    let value = "[0-9]{1,3}|[0-9]{8,12}|JAN|dec|Sun|sat|foo|[A-Za-z]{1,4}|\\*|\\?|L|15W|6#3|é";
+    let item = "(X|X-X|X/X|X-X/X|\\*/X|X,X|X,X-X|)";
+    let item = item.replace('X', &format!("({value})"));
+    let item = prop::string::string_regex(&item).unwrap();
+    let fields = prop::collection::vec(item, 4..8);
+    let spaced = fields.prop_map(|fields| fields.join(" "));
+    let every = "(  ?)?@(every|EVERY|Every|daily|é)[ \t]{0,2}([0-9]{0,4}[dhmsDHMSx]){0,4}( 5)?";
+    prop_oneof![spaced, every, "[-*/,?LW#@a-z0-9 ]{0,40}", ".{0,40}"]
+}
+
 fn field(least: u32, most: u32) -> impl Strategy<Value = String> {
     let item = prop_oneof![
         3 => (least..=most).prop_map(|value| value.to_string()),
@@ -380,13 +392,39 @@ proptest! {
     }
 
     #[test]
-    fn parsing_never_panics(text in "[-*/,?LW#@a-z0-9 ]{0,40}|.{0,40}") {
+    fn parsing_never_panics_and_errors_point_into_the_text(text in any_text()) {
         for dialect in [Dialect::Posix5, Dialect::Quartz6] {
-            if let Ok(spec) = Spec::parse(&text, dialect) {
-                prop_assert!(spec.next_after(Timestamp::UNIX_EPOCH, &TimeZone::UTC).is_some());
-                prop_assert!(!spec.describe().is_empty());
+            match Spec::parse(&text, dialect) {
+                Ok(spec) => {
+                    prop_assert!(spec.next_after(Timestamp::UNIX_EPOCH, &TimeZone::UTC).is_some());
+                    prop_assert!(!spec.describe().is_empty());
+                    prop_assert!(spec.shortest_interval() >= Duration::from_secs(1));
+                    prop_assert_eq!(Spec::parse(spec.as_str(), dialect), Ok(spec));
+                }
+                Err(error) => {
+                    let message = error.to_string();
+                    if let Some(span) = error.span() {
+                        let part = text.get(span);
+                        prop_assert!(part.is_some(), "{message} points outside of {text:?}");
+                        let quoted = format!("{:?}", part.unwrap_or_default());
+                        prop_assert!(message.contains(&quoted), "{message} in {text:?}");
+                        prop_assert!(message.contains("allowed"), "{}", message);
+                    }
+                }
             }
         }
+    }
+
+    #[test]
+    fn case_and_spaces_do_not_matter_whatever_was_parsed_before(
+        text in any_text(),
+        upper_first in any::<bool>(),
+    ) {
+        let texts = [text.to_ascii_uppercase(), format!("  {}\t", text.to_ascii_lowercase())];
+        let [first, second] = if upper_first { [0, 1] } else { [1, 0] };
+        let first = Spec::parse(&texts[first], Dialect::Posix5);
+        let second = Spec::parse(&texts[second], Dialect::Posix5);
+        prop_assert_eq!(first.ok(), second.ok());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod faults;
 mod fixture;
 mod held_store;
 mod invariants;
+mod killed;
 mod oracle;
 mod sqlite;
 mod stores;

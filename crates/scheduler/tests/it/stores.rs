@@ -1,6 +1,6 @@
 //! Every store passes the conformance suite.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
     SqlitePool,
@@ -19,7 +19,11 @@ pub(crate) async fn sqlite_pool(connections: u32) -> (SqlitePool, tempfile::Temp
 }
 
 pub(crate) async fn sqlite_pool_in(folder: &tempfile::TempDir, connections: u32) -> SqlitePool {
-    let url = format!("sqlite://{}/scheduler.db", folder.path().display());
+    sqlite_pool_at(&folder.path().join("scheduler.db"), connections).await
+}
+
+pub(crate) async fn sqlite_pool_at(file: &Path, connections: u32) -> SqlitePool {
+    let url = format!("sqlite://{}", file.display());
     let options = SqliteConnectOptions::from_str(&url)
         .unwrap()
         .create_if_missing(true)
