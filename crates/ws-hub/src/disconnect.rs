@@ -72,6 +72,11 @@ impl Disconnect {
         })
     }
 
+    /// Does the client not read, so that nothing more is written for it?
+    pub(crate) fn is_eviction(&self) -> bool {
+        *self == Self::SLOW || *self == Self::NO_PONG
+    }
+
     /// Does the code tell clients not to come back?
     #[must_use]
     pub fn is_terminal(&self) -> bool {

@@ -141,6 +141,7 @@ impl Outbox {
     }
 
     /// The next batch, if anything waits.
+    #[cfg(test)]
     pub(crate) fn take(&self) -> Option<Bytes> {
         lock(&self.state).take()
     }

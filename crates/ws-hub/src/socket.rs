@@ -2,7 +2,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -33,6 +33,10 @@ use crate::{Disconnect, Limits, outbox::Outbox};
 const READ_BUFFER: usize = 4 * 1024;
 /// tungstenite writes to the socket when this much is buffered, or on a flush.
 const WRITE_BUFFER: usize = 16 * 1024;
+/// A larger message goes out in fragments of this many bytes (RFC 6455, section 5.4):
+/// tungstenite keeps a buffer as large as the largest frame for ever, and tells of no progress
+/// within a frame.
+const FRAGMENT_BYTES: usize = WRITE_BUFFER;
 /// What is read and thrown away after our close frame.
 const LINGER_BYTES: usize = 1024 * 1024;
 /// For how long.
@@ -46,6 +50,8 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 pub(crate) struct Socket<S> {
     stream: WebSocketStream<S>,
     outbox: Arc<Outbox>,
+    /// What is left of a message that goes out in fragments.
+    rest: Bytes,
     unflushed: bool,
     /// tungstenite's buffer is full.
     blocked: bool,
@@ -57,18 +63,18 @@ pub(crate) struct Socket<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(crate) async fn new(stream: S, read: Bytes, outbox: Arc<Outbox>, limits: &Limits) -> Self {
-        let largest = limits.queue_bytes.max(limits.message_bytes);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
-            // Room for the largest message or reply, and a batch before it, above the buffer.
-            .max_write_buffer_size(WRITE_BUFFER + 2 * largest.max(WRITE_BUFFER))
+            // Room for a frame, its header and answers to the peer's pings above the buffer.
+            .max_write_buffer_size(WRITE_BUFFER + 2 * FRAGMENT_BYTES)
             .max_message_size(Some(limits.message_bytes))
             .max_frame_size(Some(limits.message_bytes));
         let (read, role, config) = (read.to_vec(), Role::Server, Some(config));
         Self {
             stream: WebSocketStream::from_partially_read(stream, read, role, config).await,
             outbox,
+            rest: Bytes::new(),
             unflushed: false,
             blocked: false,
             write_timeout: limits.write_timeout,
@@ -130,8 +136,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             self.end().await;
             return true;
         }
-        while let Some(batch) = self.outbox.take() {
-            if self.send(text(batch)).await.is_err() {
+        if disconnect.is_eviction() {
+            // A close frame may come between two fragments.
+            self.rest.clear();
+        }
+        while let Some(frame) = self.next_frame() {
+            if self.send(frame).await.is_err() {
                 return false;
             }
         }
@@ -207,10 +217,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             if std::mem::replace(&mut self.blocked, false) {
                 self.stall = None;
             }
-            let Poll::Ready(batch) = self.outbox.poll_take(cx) else {
+            let Poll::Ready(frame) = self.poll_frame(cx) else {
                 break;
             };
-            Pin::new(&mut self.stream).start_send(text(batch))?;
+            Pin::new(&mut self.stream).start_send(frame)?;
             self.unflushed = true;
         }
         if self.unflushed {
@@ -221,6 +231,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         self.stall = None;
         Poll::Pending
+    }
+
+    /// The next frame of what waits, if anything does.
+    fn next_frame(&mut self) -> Option<Message> {
+        match self.poll_frame(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(frame) => Some(frame),
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
+        let first = self.rest.is_empty();
+        if first {
+            self.rest = ready!(self.outbox.poll_take(cx));
+        }
+        let fragment = self.rest.split_to(self.rest.len().min(FRAGMENT_BYTES));
+        let kind = if first { Data::Text } else { Data::Continue };
+        let last = self.rest.is_empty();
+        // Known to be UTF-8, so that a frame of bytes saves a second check.
+        let frame = Frame::message(fragment, OpCode::Data(kind), last);
+        Poll::Ready(Message::Frame(frame))
     }
 
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -252,11 +283,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
         }
     }
-}
-
-/// A text message of bytes that are known to be UTF-8, without checking them again.
-fn text(batch: Bytes) -> Message {
-    Message::Frame(Frame::message(batch, OpCode::Data(Data::Text), true))
 }
 
 /// What an error of the reading side means for the client.

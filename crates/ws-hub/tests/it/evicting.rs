@@ -178,3 +178,22 @@ async fn message_larger_than_the_queue_is_delivered() {
     hub.publish("t", payload(&large)).await.unwrap();
     assert_eq!(client.publication("t").await.0, json!(large));
 }
+
+#[tokio::test(start_paused = true)]
+async fn client_that_reads_slowly_but_reads_is_not_stalled() {
+    use tokio::io::AsyncReadExt;
+
+    let hub = started(builder()).await;
+    let mut slow = pipe(&hub, 1024).await;
+    slow.hello("slow").await;
+    slow.subscribe("t").await;
+    hub.publish("t", payload("x".repeat(60_000))).await.unwrap();
+    let (mut left, mut buffer) = (60_000_usize, [0; 1024]);
+    while left > 0 {
+        sleep(Duration::from_millis(250)).await;
+        let read = slow.socket.get_mut().read(&mut buffer).await.unwrap();
+        assert_ne!(read, 0, "cut with {left} bytes left");
+        left = left.saturating_sub(read);
+    }
+    assert_eq!(hub.stats().connections, 1);
+}
