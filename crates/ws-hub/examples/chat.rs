@@ -1,4 +1,4 @@
-//! A chat room. Run it, then connect with any Centrifuge SDK, token = your name, channel `room`:
+//! A chat room. Run it, then connect with a Centrifuge SDK, token = your name, channel `room`:
 //!
 //! ```js
 //! const client = new Centrifuge("ws://127.0.0.1:8000", { token: "alice" });

@@ -8,6 +8,7 @@ use std::{borrow::Cow, fmt};
 /// Source: the disconnect codes of the Centrifuge client protocol,
 /// <https://centrifugal.dev/docs/server/codes>.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Disconnect {
     /// The close code.
     pub code: u16,
@@ -61,10 +62,14 @@ impl Disconnect {
     /// A disconnect with an application's own code, 4000–4999.
     ///
     /// The reason is cut to 123 bytes, the most that a close frame carries (RFC 6455, section
-    /// 5.5). `None` if the code is outside the range.
+    /// 5.5). An empty one becomes `disconnect`: the JavaScript SDK comes back after a terminal
+    /// code without a reason. `None` if the code is outside the range.
     #[must_use]
     pub fn custom(code: u16, reason: impl Into<String>) -> Option<Self> {
         let mut reason: String = reason.into();
+        if reason.is_empty() {
+            reason.push_str("disconnect");
+        }
         reason.truncate(reason.floor_char_boundary(123));
         (4000..5000).contains(&code).then_some(Self {
             code,
@@ -108,5 +113,11 @@ mod tests {
     fn long_reason_is_cut_at_a_character_boundary() {
         let disconnect = Disconnect::custom(4000, "é".repeat(100)).unwrap();
         assert_eq!(disconnect.reason.len(), 122);
+    }
+
+    #[test]
+    fn reason_is_never_empty() {
+        let disconnect = Disconnect::custom(4500, "").unwrap();
+        assert_eq!(disconnect.reason, "disconnect");
     }
 }

@@ -117,6 +117,14 @@ pub enum BuildError {
         /// The largest value.
         max: usize,
     },
+    /// A limit in time is longer than the hub, or another limit, allows.
+    #[error("`{field}` must be at most {max:?}")]
+    TooLong {
+        /// The field's name.
+        field: &'static str,
+        /// The longest time.
+        max: Duration,
+    },
     /// A port call could outlast the deadline after which a silent client is evicted.
     #[error("`{field}` must be shorter than `pong_timeout` ({pong_timeout:?})")]
     OutlastsHeartbeat {
@@ -193,13 +201,6 @@ pub enum ServeError {
     /// The hub is not started.
     #[error("the hub is not running")]
     NotRunning,
-    /// The listener has no address.
-    #[error("cannot read the listener's address")]
-    Address {
-        /// What the operating system says.
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 /// Why a client is refused before its WebSocket opens.

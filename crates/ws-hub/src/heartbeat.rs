@@ -8,6 +8,8 @@ use steadfast_clock::{Clock, Instant};
 use crate::{Disconnect, Limits, connection::Connection, lock::lock};
 
 const SLOTS: usize = 64;
+/// Clients are told the plain interval, and wait no more than 10 s longer for a ping.
+const MAX_JITTER: Duration = Duration::from_secs(5);
 
 /// One timer for the pings, deadlines and expiries of all connections.
 ///
@@ -160,13 +162,14 @@ impl Heartbeat {
         (time.as_nanos() / self.tick.as_nanos()) as u64
     }
 
-    /// The interval varied by up to a tenth, by the connection's id: clients that come at once are
+    /// The interval varied by up to a tenth, or [`MAX_JITTER`], by the connection's id: clients that come at once are
     /// not pinged at once.
     fn jittered(&self, connection: &Connection) -> Duration {
         let id = connection.id;
         let seed = u64::from(id.slot) << 32 | u64::from(id.generation ^ connection.pulse());
-        let permille = 900 + splitmix64(seed) % 201;
-        self.interval / 1_000 * permille as u32
+        let jitter = (self.interval / 10).min(MAX_JITTER);
+        let permille = splitmix64(seed) % 1_001;
+        self.interval - jitter + jitter / 500 * permille as u32
     }
 }
 
@@ -176,4 +179,42 @@ fn splitmix64(seed: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use steadfast_clock::SystemClock;
+
+    use super::*;
+    use crate::{ConnectionId, connection::NewConnection, outbox::Outbox};
+
+    #[test]
+    fn pings_vary_but_never_come_later_than_clients_wait() {
+        for (interval, most) in [(25, 2_500), (600, 5_000)] {
+            let limits = Limits {
+                ping_interval: Duration::from_secs(interval),
+                ..Limits::default()
+            };
+            let heartbeat = Heartbeat::new(&limits, Arc::new(SystemClock));
+            let late = (0..1_000).map(|slot| {
+                let new = NewConnection {
+                    user: "alice".into(),
+                    remote: None,
+                    since: SystemTime::UNIX_EPOCH,
+                    expires: None,
+                    outbox: Arc::new(Outbox::new(&limits)),
+                };
+                let generation = 1;
+                let connection = Connection::new(ConnectionId { slot, generation }, new);
+                let after = heartbeat.jittered(&connection).as_millis() as i64;
+                after - limits.ping_interval.as_millis() as i64
+            });
+            let late: Vec<_> = late.collect();
+            assert!(late.iter().all(|late| late.abs() <= most), "{interval}");
+            assert!(late.iter().any(|late| *late > most / 2));
+            assert!(late.iter().any(|late| *late < -most / 2));
+        }
+    }
 }

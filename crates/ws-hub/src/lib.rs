@@ -4,8 +4,9 @@
 //! For: pushing messages to many connected clients, by topic and by user, such that a client that
 //! was cut off gets what it missed, a client that does not read harms nobody else, and a shutdown
 //! leaves nothing behind. The wire is the JSON client protocol of Centrifuge
-//! (<https://centrifugal.dev/docs/transports/client_protocol>), so that its SDKs for JavaScript,
-//! Python, Go, Dart, Swift and Java connect unchanged. Not for: request and response APIs, binary
+//! (<https://centrifugal.dev/docs/transports/client_protocol>), so that its SDKs that speak JSON,
+//! JavaScript, Python and Go among them, connect unchanged; those that speak only Protobuf, as
+//! Dart's does, do not. Not for: request and response APIs, binary
 //! protocols, or storing messages; a [`History`] that lasts is plugged in.
 //!
 //! # Guarantees

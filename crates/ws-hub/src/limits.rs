@@ -2,6 +2,9 @@ use std::time::Duration;
 
 use crate::BuildError;
 
+/// The longest time that any limit may name: a year.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3_600);
+
 /// Every bound of a hub.
 ///
 /// # Examples
@@ -44,9 +47,9 @@ pub struct Limits {
     pub authenticate_timeout: Duration,
     /// One call of the authorizer, the history or the rpc handler. 5 s.
     pub command_timeout: Duration,
-    /// Between two pings, varied by up to a tenth. 25 s.
+    /// Between two pings, varied by up to a tenth, but by no more than 5 s. 25 s.
     pub ping_interval: Duration,
-    /// From a ping to any sign of life. 10 s.
+    /// From a ping to any sign of life, at most `ping_interval`. 10 s.
     pub pong_timeout: Duration,
     /// How long the socket may take no byte. 10 s.
     pub write_timeout: Duration,
@@ -118,6 +121,20 @@ impl Limits {
         if let Some(field) = zero_count.or(zero_time) {
             return Err(BuildError::Zero { field });
         }
+        let too_long = times.iter().find(|(_, time)| *time > LONGEST);
+        if let Some(&(field, _)) = too_long {
+            return Err(BuildError::TooLong {
+                field,
+                max: LONGEST,
+            });
+        }
+        // The next ping waits for the answer to the last: clients are told of the interval.
+        if self.pong_timeout > self.ping_interval {
+            return Err(BuildError::TooLong {
+                field: "pong_timeout",
+                max: self.ping_interval,
+            });
+        }
         // A connection does not read while a port works for it.
         if self.command_timeout >= self.pong_timeout {
             return Err(BuildError::OutlastsHeartbeat {
@@ -158,6 +175,25 @@ mod tests {
         };
         let field = "write_timeout";
         assert_eq!(limits.validate(), Err(BuildError::Zero { field }));
+    }
+
+    #[test]
+    fn time_too_long_to_be_kept_is_refused_by_name() {
+        let endless = Limits {
+            connect_timeout: Duration::MAX,
+            ..Limits::default()
+        };
+        let late = Limits {
+            ping_interval: Duration::from_secs(9),
+            ..Limits::default()
+        };
+        for (limits, name, longest) in [
+            (endless, "connect_timeout", LONGEST),
+            (late, "pong_timeout", Duration::from_secs(9)),
+        ] {
+            let (field, max) = (name, longest);
+            assert_eq!(limits.validate(), Err(BuildError::TooLong { field, max }));
+        }
     }
 
     #[test]
