@@ -2,6 +2,7 @@
 
 mod build;
 mod health;
+mod hostile;
 mod ports;
 #[cfg(unix)]
 mod process;
