@@ -121,8 +121,10 @@ impl Session {
             let id = command.id;
             // Boxed: a command at work is large, and a connection is idle as a rule.
             Box::pin(self.command(id, command.request())).await?;
-            if let Some(connection) = self.connection() {
-                connection.touch();
+            match self.connection() {
+                Some(connection) => connection.touch(),
+                // The connect command failed, and what is behind it fails with it.
+                None => break,
             }
         }
         Ok(())

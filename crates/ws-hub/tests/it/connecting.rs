@@ -239,3 +239,21 @@ async fn on_close_follows_on_open_whatever_ends_the_connection() {
         assert_eq!(entries, expected);
     }
 }
+
+#[tokio::test]
+async fn commands_behind_a_connect_that_failed_are_dropped() {
+    let hub = started(builder()).await;
+    let mut client = pipe(&hub, 4096).await;
+    client
+        .send_text(
+            "{\"id\":101,\"connect\":{\"token\":\"expired\"}}\n\
+             {\"id\":102,\"subscribe\":{\"channel\":\"a\"}}\n\
+             {\"id\":103,\"connect\":{\"token\":\"expired\"}}",
+        )
+        .await;
+    let reply = client.next_line().await;
+    let code = &reply["error"]["code"];
+    assert_eq!((&reply["id"], code), (&json!(101), &json!(109)));
+    client.hello("alice").await;
+    assert!(client.is_quiet().await);
+}
