@@ -9,7 +9,7 @@ use super::{
     classify_postgres,
 };
 use crate::{
-    Class, Dialect, LedgerOperation, MigrationError, MigrationId, MigrationSet,
+    BackendError, Class, Dialect, LedgerOperation, MigrationError, MigrationId, MigrationSet,
     ledger::{LedgerRow, plan},
 };
 
@@ -61,18 +61,26 @@ async fn lock(connection: &mut PgConnection, polls: &Retry) -> Result<(), Migrat
         Refusal::Held => Decision::Retry,
         Refusal::Failed(_) => Decision::Stop,
     };
-    polls.run(poll, decide).await.map_err(|error| match error {
-        RetryError::NotRetryable {
-            last: Refusal::Failed(error),
-            ..
-        } => ledger(LedgerOperation::Lock, error),
-        RetryError::Deadline { elapsed, .. } | RetryError::Exhausted { elapsed, .. } => {
-            MigrationError::Locked { waited: elapsed }
-        }
-        _ => MigrationError::Locked {
-            waited: Duration::ZERO,
+    polls.run(poll, decide).await.map_err(not_locked)
+}
+
+fn not_locked(error: RetryError<Refusal>) -> MigrationError {
+    let waited = match &error {
+        RetryError::Deadline { elapsed, .. } => *elapsed,
+        _ => Duration::ZERO,
+    };
+    match error.into_last() {
+        Some(Refusal::Held) => MigrationError::Locked { waited },
+        Some(Refusal::Failed(error)) => ledger(LedgerOperation::Lock, error),
+        // The first poll was cut off.
+        None => MigrationError::Ledger {
+            operation: LedgerOperation::Lock,
+            source: BackendError::new(
+                Class::Transient,
+                format!("no answer from postgres within {waited:?}"),
+            ),
         },
-    })
+    }
 }
 
 /// Why the lock was not taken at one poll.
@@ -175,5 +183,30 @@ fn ledger(operation: LedgerOperation, error: sqlx::Error) -> MigrationError {
     MigrationError::Ledger {
         operation,
         source: failure("postgres refused", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut_off(last: Option<Refusal>) -> MigrationError {
+        not_locked(RetryError::Deadline {
+            attempts: 1,
+            elapsed: Duration::from_secs(30),
+            last,
+        })
+    }
+
+    #[test]
+    fn silent_server_is_not_taken_for_another_process() {
+        let held = cut_off(Some(Refusal::Held));
+        assert!(matches!(held, MigrationError::Locked { waited } if waited.as_secs() == 30));
+        let silent = cut_off(None);
+        let MigrationError::Ledger { source, .. } = &silent else {
+            panic!("{silent:?}");
+        };
+        assert_eq!(source.to_string(), "no answer from postgres within 30s");
+        assert_eq!(silent.class(), Class::Transient);
     }
 }
