@@ -148,6 +148,8 @@ impl Hub {
 
     /// Attends one client on a stream whose upgrade is done, to its end.
     ///
+    /// A shutdown waits for it: poll it to its end, or drop it.
+    ///
     /// # Errors
     ///
     /// [`Refusal`] if the client is not let in; the stream is then dropped.

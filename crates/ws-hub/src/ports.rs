@@ -143,7 +143,7 @@ pub trait RpcHandler: Send + Sync + 'static {
 /// Is told when clients come and go.
 ///
 /// Each `on_open` is followed by exactly one `on_close` of the same connection. Both are called
-/// on the connection's own task and must not block.
+/// on the connection's own task and must neither block nor panic.
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 pub trait Observer: Send + Sync + 'static {
     /// A client is registered.

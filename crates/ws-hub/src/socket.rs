@@ -29,8 +29,9 @@ use tokio_tungstenite::{
 
 use crate::{Disconnect, Limits, outbox::Outbox};
 
-/// tungstenite allocates its read buffer eagerly, 128 KiB by default.
-const READ_BUFFER: usize = 4 * 1024;
+/// tungstenite allocates its read buffer eagerly, 128 KiB by default; it grows for a larger
+/// message.
+const READ_BUFFER: usize = 2 * 1024;
 /// tungstenite writes to the socket when this much is buffered, or on a flush.
 const WRITE_BUFFER: usize = 16 * 1024;
 /// A larger message goes out in fragments of this many bytes (RFC 6455, section 5.4):

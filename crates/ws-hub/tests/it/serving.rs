@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use axum::{Router, extract::State, response::IntoResponse, routing::any};
 use serde_json::json;
-use steadfast_ws_hub::{Hub, HubUpgrade, Identity, Limits};
+use steadfast_ws_hub::{Handshake, Hub, HubUpgrade, Identity, Limits};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -165,4 +165,13 @@ async fn places_per_address_are_bounded() {
     let address = serve(&hub).await;
     let _first = connect(address, "a").await;
     assert!(dial(address, "/", &[]).await.is_err());
+}
+
+#[tokio::test]
+async fn future_of_a_connection_is_small() {
+    let hub = builder().build().unwrap();
+    let (stream, _) = tokio::io::duplex(64);
+    let attending = hub.serve_stream(stream, Handshake::default());
+    let bytes = size_of_val(&attending);
+    assert!(bytes < 3 * 1024, "{bytes} bytes");
 }
