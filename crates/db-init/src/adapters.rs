@@ -1,3 +1,5 @@
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod limits;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]

@@ -234,8 +234,18 @@ mod tests {
         let url = "postgres://h/db";
         let error = refusal(url, PostgresOptions::default().max_connections(0));
         assert_eq!(error.to_string(), "`max_connections` must be at least 1");
+        let error = refusal(url, PostgresOptions::default().max_connections(u32::MAX));
+        assert_eq!(error.to_string(), "`max_connections` must be at most 65536");
         let error = refusal(url, PostgresOptions::default().lock_timeout(Duration::ZERO));
         assert_eq!(error.field(), "lock_timeout");
+        let error = refusal(
+            url,
+            PostgresOptions::default().acquire_timeout(Duration::MAX),
+        );
+        assert_eq!(
+            error.to_string(),
+            "`acquire_timeout` must be at most 100 years"
+        );
     }
 
     #[test]

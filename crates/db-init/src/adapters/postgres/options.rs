@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use crate::ConfigError;
+use crate::{
+    ConfigError,
+    adapters::limits::{check_connections, check_durations},
+};
 
 /// How [`PostgresBackend`](crate::PostgresBackend) connects.
 ///
@@ -12,6 +15,8 @@ use crate::ConfigError;
 /// | [`idle_timeout`](Self::idle_timeout) | 10 min |
 /// | [`max_lifetime`](Self::max_lifetime) | 30 min |
 /// | [`lock_timeout`](Self::lock_timeout) | 30 s |
+///
+/// Each time is longer than zero and at most 100 years.
 ///
 /// Not options: the pool opens connections when they are asked for, none in advance, and tests
 /// each one before it hands it out again.
@@ -39,7 +44,7 @@ impl Default for PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// The most connections of the pool; migrations use one more while they run.
+    /// The most connections of the pool, 65 536 at most; migrations use one more while they run.
     #[must_use]
     pub fn max_connections(mut self, max: u32) -> Self {
         self.max_connections = max;
@@ -82,20 +87,13 @@ impl PostgresOptions {
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        if self.max_connections == 0 {
-            return Err(ConfigError::new("max_connections", "must be at least 1"));
-        }
-        for (field, value) in [
+        check_connections("max_connections", self.max_connections)?;
+        check_durations(&[
             ("connect_timeout", Some(self.connect_timeout)),
             ("acquire_timeout", Some(self.acquire_timeout)),
             ("idle_timeout", self.idle_timeout),
             ("max_lifetime", self.max_lifetime),
             ("lock_timeout", Some(self.lock_timeout)),
-        ] {
-            if value == Some(Duration::ZERO) {
-                return Err(ConfigError::new(field, "must be longer than zero"));
-            }
-        }
-        Ok(())
+        ])
     }
 }

@@ -270,5 +270,26 @@ mod tests {
         let options = SqliteOptions::default().busy_timeout(Duration::ZERO);
         let error = SqliteBackend::new("x.db", options).unwrap_err();
         assert_eq!(error.field(), "busy_timeout");
+        // SQLite counts it in a 32-bit number of milliseconds.
+        let options = SqliteOptions::default().busy_timeout(Duration::from_secs(25 * 86_400));
+        let error = SqliteBackend::new("x.db", options).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`busy_timeout` must be at most 2147483647 ms"
+        );
+        for (options, field) in [
+            (SqliteOptions::default().readers(u32::MAX), "readers"),
+            (
+                SqliteOptions::default().acquire_timeout(Duration::MAX),
+                "acquire_timeout",
+            ),
+            (
+                SqliteOptions::default().max_lifetime(Some(Duration::MAX)),
+                "max_lifetime",
+            ),
+        ] {
+            let error = SqliteBackend::new("x.db", options).unwrap_err();
+            assert_eq!(error.field(), field);
+        }
     }
 }

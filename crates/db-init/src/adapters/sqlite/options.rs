@@ -1,6 +1,12 @@
 use std::time::Duration;
 
-use crate::ConfigError;
+use crate::{
+    ConfigError,
+    adapters::limits::{check_connections, check_durations},
+};
+
+/// SQLite counts the busy timeout in an `int`.
+const MAX_BUSY_MILLIS: u32 = i32::MAX as u32;
 
 /// How [`SqliteBackend`](crate::SqliteBackend) opens a file.
 ///
@@ -11,6 +17,8 @@ use crate::ConfigError;
 /// | [`acquire_timeout`](Self::acquire_timeout) | 10 s |
 /// | [`idle_timeout`](Self::idle_timeout) | never |
 /// | [`max_lifetime`](Self::max_lifetime) | never |
+///
+/// Each time is longer than zero and at most 100 years.
 ///
 /// Not options, because the guarantees rest on them: WAL, foreign keys on, one writer, readers
 /// that refuse to write, connections that are opened when they are asked for and tested before they
@@ -38,14 +46,15 @@ impl Default for SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// The most connections that read at once; each has a thread of its own.
+    /// The most connections that read at once, 65 536 at most; each has a thread of its own.
     #[must_use]
     pub fn readers(mut self, readers: u32) -> Self {
         self.readers = readers;
         self
     }
 
-    /// How long a statement waits for another process's lock before it fails with `SQLITE_BUSY`.
+    /// How long a statement waits for another process's lock before it fails with `SQLITE_BUSY`;
+    /// 24 days at most.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout;
@@ -74,18 +83,16 @@ impl SqliteOptions {
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        if self.readers == 0 {
-            return Err(ConfigError::new("readers", "must be at least 1"));
-        }
-        for (field, value) in [
+        check_connections("readers", self.readers)?;
+        check_durations(&[
             ("busy_timeout", Some(self.busy_timeout)),
             ("acquire_timeout", Some(self.acquire_timeout)),
             ("idle_timeout", self.idle_timeout),
             ("max_lifetime", self.max_lifetime),
-        ] {
-            if value == Some(Duration::ZERO) {
-                return Err(ConfigError::new(field, "must be longer than zero"));
-            }
+        ])?;
+        if self.busy_timeout.as_millis() > u128::from(MAX_BUSY_MILLIS) {
+            let reason = format!("must be at most {MAX_BUSY_MILLIS} ms");
+            return Err(ConfigError::new("busy_timeout", &reason));
         }
         Ok(())
     }
