@@ -2,6 +2,7 @@
 
 mod api;
 mod caller;
+mod crowd;
 mod errors;
 mod extract;
 mod limits;

@@ -10,5 +10,6 @@ pub mod adapters;
 pub mod cli;
 pub mod config;
 pub mod http;
+mod network;
 pub mod services;
 pub mod telemetry;

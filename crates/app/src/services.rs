@@ -11,6 +11,7 @@
 mod admin;
 mod assembly;
 mod background;
+mod data_folder;
 mod database;
 mod http;
 mod hub;
@@ -31,6 +32,7 @@ use self::{
 };
 use crate::config::{Config, DatabaseUrl};
 
+pub use self::data_folder::DataFolder;
 pub use self::database::{CLOSE_WITHIN, open_postgres, open_sqlite};
 
 /// Wires everything, and starts nothing.

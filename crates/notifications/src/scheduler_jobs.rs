@@ -13,9 +13,6 @@ const MAX_MISSED: u32 = 100;
 /// How old a missed occurrence may be that still fires under [`Misfire::All`].
 const MISSED_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// How many occurrences of one schedule may be stored at the same time.
-const MAX_AT_ONCE: u32 = 16;
-
 /// How long a run may take; longer than [`ScheduleFired`](crate::ScheduleFired) ever tries.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
@@ -81,7 +78,9 @@ fn job(schedule: &Schedule) -> Result<Job, PortError> {
     };
     Ok(Job::new(key(schedule.id), spec, tz)
         .misfire(misfire)
-        .overlap(Overlap::Allow(MAX_AT_ONCE))
+        // While the database stalls, what falls due must wait and not be skipped: how many are
+        // at work at once is bounded by the scheduler as a whole.
+        .overlap(Overlap::Allow(u32::MAX))
         .execution(Execution::AtLeastOnce)
         .timeout(TIMEOUT))
 }

@@ -1,27 +1,33 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::{
-    Argon2,
-    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::{
+        phc::{Output, ParamsString, PasswordHash, Salt},
+        try_generate_salt,
+    },
 };
 use steadfast_sync::Semaphore;
+use subtle::ConstantTimeEq as _;
 
 use super::AccountError;
 
 /// Hashes and checks passwords with argon2id (RFC 9106).
 ///
-/// Each hash takes 19 MiB and some 50 ms of a core, so only a few run at a time, away from the
-/// threads that serve requests; the others wait in line.
+/// Each hash takes 19 MiB and some 50 ms of a core, so only [`SLOTS`] run at a time, away from the
+/// threads that serve requests; the others wait in line. The memory is kept and used again:
+/// allocated anew it would be scattered over the allocator's arenas and never given back.
 #[derive(Debug)]
 pub struct Passwords {
     slots: Arc<Semaphore>,
+    workspaces: Arc<Workspaces>,
     /// Checked where there is no such user, so that the answer takes as long as for a wrong
     /// password and does not tell whose accounts exist.
     decoy: String,
 }
 
 /// Hashes at the same time.
-const SLOTS: u32 = 2;
+const SLOTS: usize = 2;
 
 /// What a new password must be.
 const RULE: &str = "must be 8 to 256 characters";
@@ -33,10 +39,13 @@ impl Passwords {
     ///
     /// If the operating system has no randomness to give.
     pub fn new() -> Result<Self, AccountError> {
-        let slots = Semaphore::new(SLOTS as usize).map_err(hash_error)?;
+        let slots = Semaphore::new(SLOTS).map_err(hash_error)?;
+        let workspaces = Workspaces::default();
+        let decoy = hash("a decoy, no account's password", &workspaces)?;
         Ok(Self {
             slots: Arc::new(slots),
-            decoy: hash("a decoy, no account's password")?,
+            workspaces: Arc::new(workspaces),
+            decoy,
         })
     }
 
@@ -57,7 +66,8 @@ impl Passwords {
             });
         }
         let password = password.to_owned();
-        self.run(move || hash(&password)).await?
+        self.run(move |workspaces| hash(&password, workspaces))
+            .await?
     }
 
     /// Whether a password is the one behind the PHC string; `None`: there is no such user.
@@ -76,35 +86,87 @@ impl Passwords {
         let exists = stored.is_some();
         let stored = stored.unwrap_or(&self.decoy).to_owned();
         let password = password.to_owned();
-        let fits = self.run(move || verify(&password, &stored)).await??;
+        let fits = self
+            .run(move |workspaces| verify(&password, &stored, workspaces))
+            .await??;
         Ok(fits && exists)
     }
 
     async fn run<R: Send + 'static>(
         &self,
-        work: impl FnOnce() -> R + Send + 'static,
+        work: impl FnOnce(&Workspaces) -> R + Send + 'static,
     ) -> Result<R, AccountError> {
         let permit = self.slots.acquire_owned(1).await.map_err(hash_error)?;
+        let workspaces = self.workspaces.clone();
         let work = move || {
             let _permit = permit;
-            work()
+            work(&workspaces)
         };
         tokio::task::spawn_blocking(work).await.map_err(hash_error)
     }
 }
 
-fn hash(password: &str) -> Result<String, AccountError> {
-    let hash = Argon2::default()
-        .hash_password(password.as_bytes())
-        .map_err(hash_error)?;
+/// The memory that hashes work in, as many as ran at the same time.
+#[derive(Default)]
+struct Workspaces(Mutex<Vec<Vec<Block>>>);
+
+impl Workspaces {
+    /// Derives a key of the length of `out`.
+    fn derive(
+        &self,
+        argon2: &Argon2<'_>,
+        password: &str,
+        salt: &[u8],
+        out: &mut [u8],
+    ) -> Result<(), AccountError> {
+        let mut blocks = self.lock().pop().unwrap_or_default();
+        blocks.resize(argon2.params().block_count(), Block::new());
+        let derived =
+            argon2.hash_password_into_with_memory(password.as_bytes(), salt, out, &mut blocks[..]);
+        self.lock().push(blocks);
+        derived.map_err(hash_error)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Workspaces {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Workspaces({})", self.lock().len())
+    }
+}
+
+fn hash(password: &str, workspaces: &Workspaces) -> Result<String, AccountError> {
+    let (argon2, salt) = (Argon2::default(), try_generate_salt());
+    let salt = salt.map_err(|_| AccountError::Randomness)?;
+    let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
+    workspaces.derive(&argon2, password, &salt, &mut out)?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(argon2.params()).map_err(hash_error)?,
+        salt: Some(Salt::new(&salt).map_err(hash_error)?),
+        hash: Some(Output::new(&out).map_err(hash_error)?),
+    };
     Ok(hash.to_string())
 }
 
-fn verify(password: &str, stored: &str) -> Result<bool, AccountError> {
+fn verify(password: &str, stored: &str, workspaces: &Workspaces) -> Result<bool, AccountError> {
+    let incomplete = || hash_error("the stored hash is not complete");
     let stored = PasswordHash::new(stored).map_err(hash_error)?;
-    Ok(Argon2::default()
-        .verify_password(password.as_bytes(), &stored)
-        .is_ok())
+    let algorithm = Algorithm::new(stored.algorithm).map_err(hash_error)?;
+    let version = Version::try_from(stored.version.ok_or_else(incomplete)?).map_err(hash_error)?;
+    let argon2 = Argon2::new(
+        algorithm,
+        version,
+        Params::try_from(&stored).map_err(hash_error)?,
+    );
+    let (salt, expected) = stored.salt.zip(stored.hash).ok_or_else(incomplete)?;
+    let mut out = vec![0; expected.len()];
+    workspaces.derive(&argon2, password, &salt, &mut out)?;
+    Ok(out.ct_eq(expected.as_bytes()).into())
 }
 
 fn hash_error(error: impl std::fmt::Display) -> AccountError {
@@ -158,5 +220,36 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn hash_is_one_that_argon2_itself_accepts() {
+        use argon2::PasswordVerifier as _;
+
+        let stored = Passwords::new()
+            .unwrap()
+            .hash("correct horse")
+            .await
+            .unwrap();
+        assert!(
+            Argon2::default()
+                .verify_password(b"correct horse", stored.as_str())
+                .is_ok()
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn memory_does_not_grow_with_the_number_of_hashes() {
+        let passwords = Arc::new(Passwords::new().unwrap());
+        let mut hashing = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let passwords = passwords.clone();
+            hashing.spawn(async move { passwords.hash("correct horse").await.unwrap() });
+        }
+        let mut stored = hashing.join_all().await;
+        assert!(passwords.workspaces.lock().len() <= SLOTS);
+        stored.sort_unstable();
+        stored.dedup();
+        assert_eq!(stored.len(), 8, "each has a salt of its own");
     }
 }

@@ -394,7 +394,9 @@ impl Accounts {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::try_from(self.clock.wall()).unwrap_or(Timestamp::MAX)
+        let now = Timestamp::try_from(self.clock.wall()).unwrap_or(Timestamp::MAX);
+        // As precise as it is stored, so that an answer says what a later one will say.
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 }
 

@@ -1,8 +1,11 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::{Config, ConfigError, KEYS, Key, Layers};
+
+/// Names the configuration file where no flag does.
+const FILE_VARIABLE: &str = "STEADFAST_CONFIG";
 
 /// The flags that every command with a configuration has: `--config`, and one for each key.
 #[derive(Clone, Debug, Default)]
@@ -15,11 +18,12 @@ impl ConfigArgs {
     /// The layers over each other: defaults, file, environment, flags.
     pub(super) fn layers(&self) -> Result<Layers, ConfigError> {
         let mut layers = Layers::defaults();
-        let from_environment = || std::env::var_os("STEADFAST_CONFIG").map(PathBuf::from);
-        if let Some(file) = self.file.clone().or_else(from_environment) {
-            layers = layers.file(&file)?;
+        if let Some(file) = &self.file {
+            layers = layers.file(file, "--config")?;
+        } else if let Some(file) = std::env::var_os(FILE_VARIABLE) {
+            layers = layers.file(Path::new(&file), FILE_VARIABLE)?;
         }
-        layers = layers.environment(|name| std::env::var(name).ok())?;
+        layers = layers.environment(|name| std::env::var_os(name))?;
         let flags = self.flags.iter();
         Ok(flags.fold(layers, |layers, (key, text)| layers.flag(key, text.clone())))
     }

@@ -83,7 +83,8 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let defaults = Config::from_layers(&Layers::defaults()).unwrap();
-        let from_file = Config::from_layers(&Layers::defaults().file(file.path()).unwrap());
+        let from_file =
+            Config::from_layers(&Layers::defaults().file(file.path(), "--config").unwrap());
         assert_eq!(format!("{:?}", from_file.unwrap()), format!("{defaults:?}"));
         assert_eq!(
             text.lines().count(),

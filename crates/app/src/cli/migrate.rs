@@ -6,8 +6,8 @@ use steadfast_db_init::{Backend, Database};
 
 use super::{ConfigArgs, FAILURE};
 use crate::{
-    config::DatabaseUrl,
-    services::{CLOSE_WITHIN, open_postgres, open_sqlite},
+    config::{Config, DatabaseUrl},
+    services::{CLOSE_WITHIN, DataFolder, open_postgres, open_sqlite},
     telemetry,
 };
 
@@ -18,15 +18,19 @@ pub(super) fn run(args: &ConfigArgs, check: bool) -> anyhow::Result<u8> {
     let clock = Arc::new(SystemClock);
     match &config.database {
         DatabaseUrl::Sqlite(path) => {
-            runtime.block_on(migrate(open_sqlite(path, &config, clock)?, check))
+            runtime.block_on(migrate(open_sqlite(path, &config, clock)?, &config, check))
         }
         DatabaseUrl::Postgres(url) => {
-            runtime.block_on(migrate(open_postgres(url, &config, clock)?, check))
+            runtime.block_on(migrate(open_postgres(url, &config, clock)?, &config, check))
         }
     }
 }
 
-async fn migrate<B: Backend>(database: Database<B>, check: bool) -> anyhow::Result<u8> {
+async fn migrate<B: Backend>(
+    database: Database<B>,
+    config: &Config,
+    check: bool,
+) -> anyhow::Result<u8> {
     let pending = database
         .pending()
         .await
@@ -37,6 +41,8 @@ async fn migrate<B: Backend>(database: Database<B>, check: bool) -> anyhow::Resu
     if check {
         return Ok(if pending.is_empty() { 0 } else { FAILURE });
     }
+    // While `serve` runs the tables are up to date.
+    let _folder = DataFolder::open(config)?;
     database.initialize().await.context("cannot migrate")?;
     database.close(CLOSE_WITHIN).await;
     println!("the database is up to date");

@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt,
     path::{Path, PathBuf},
 };
@@ -54,14 +55,21 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
-    /// The configuration file is not TOML.
-    #[error("{path} is not valid TOML", path = path.display())]
+    /// The configuration file is not TOML. The line itself is not repeated: it may hold a secret.
+    #[error("{path}, line {line}: {detail}", path = path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// The line, counted from 1.
+        line: usize,
+        /// Why.
+        detail: String,
+    },
+    /// A variable is not text.
+    #[error("{variable} is not UTF-8")]
+    NotText {
+        /// The variable.
+        variable: String,
     },
     /// The file has a key that does not exist.
     #[error("{path}: unknown key `{key}`{}", nearest.map(|n| format!(", did you mean `{n}`?")).unwrap_or_default(), path = path.display())]
@@ -119,16 +127,23 @@ impl Layers {
         Self { values }
     }
 
-    /// Lays the file at `path` over what is there.
+    /// Lays the file at `path`, which `named_by` names, over what is there.
     ///
     /// # Errors
     ///
     /// If it cannot be read, is not TOML, or has a key that does not exist.
-    pub fn file(mut self, path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path, "--config")?;
-        let table: toml::Table = toml::from_str(&text).map_err(|source| ConfigError::Syntax {
-            path: path.to_owned(),
-            source: Box::new(source),
+    pub fn file(mut self, path: &Path, named_by: &str) -> Result<Self, ConfigError> {
+        let text = read(path, named_by)?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error| {
+            let before = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .unwrap_or_default();
+            ConfigError::Syntax {
+                path: path.to_owned(),
+                line: before.matches('\n').count() + 1,
+                detail: error.message().to_owned(),
+            }
         })?;
         for (name, value) in table {
             let Some(key) = Key::named(&name) else {
@@ -156,15 +171,22 @@ impl Layers {
     ///
     /// # Errors
     ///
-    /// If a file cannot be read, or a variable is said both ways.
+    /// If a file cannot be read, a variable is said both ways, or one is not UTF-8.
     pub fn environment(
         mut self,
-        variable: impl Fn(&str) -> Option<String>,
+        variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, ConfigError> {
+        let variable = |name: &str| match variable(name).map(OsString::into_string) {
+            None => Ok(None),
+            Some(Ok(text)) => Ok(Some(text)),
+            Some(Err(_)) => Err(ConfigError::NotText {
+                variable: name.to_owned(),
+            }),
+        };
         for key in KEYS {
             let name = key.variable();
-            let from_file = variable(&format!("{name}_FILE"));
-            let text = match (variable(&name), from_file) {
+            let from_file = variable(&format!("{name}_FILE"))?;
+            let text = match (variable(&name)?, from_file) {
                 (Some(_), Some(_)) => return Err(ConfigError::Twice { variable: name }),
                 (Some(text), None) => text,
                 (None, Some(path)) => {

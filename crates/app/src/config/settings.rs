@@ -5,6 +5,7 @@ use std::{
 };
 
 use http::Uri;
+use steadfast_db_init::{PostgresBackend, PostgresOptions};
 
 use super::{ConfigError, Key, Layers, Source, Value};
 
@@ -186,7 +187,9 @@ fn database_url(text: &str) -> Result<DatabaseUrl, String> {
             }
             Ok(DatabaseUrl::Sqlite(Path::new(path).to_owned()))
         }
-        "postgres" | "postgresql" => Ok(DatabaseUrl::Postgres(text.to_owned())),
+        "postgres" | "postgresql" => PostgresBackend::new(text, PostgresOptions::default())
+            .map(|_| DatabaseUrl::Postgres(text.to_owned()))
+            .map_err(|error| error.to_string()),
         other => Err(format!("unknown scheme `{other}`; {wanted}")),
     }
 }
@@ -213,14 +216,14 @@ mod tests {
 
     use super::*;
 
-    fn none(_: &str) -> Option<String> {
+    fn none(_: &str) -> Option<std::ffi::OsString> {
         None
     }
 
     fn from_file(text: &str) -> Result<Config, ConfigError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        Config::from_layers(&Layers::defaults().file(file.path())?)
+        Config::from_layers(&Layers::defaults().file(file.path(), "--config")?)
     }
 
     #[test]
@@ -242,11 +245,11 @@ mod tests {
         file.write_all(b"listen = \"127.0.0.1:1\"\ndrain = \"1s\"\nlog = \"warn\"")
             .unwrap();
         let layers = Layers::defaults()
-            .file(file.path())
+            .file(file.path(), "--config")
             .unwrap()
             .environment(|name| match name {
-                "STEADFAST_LISTEN" => Some("127.0.0.1:2".to_owned()),
-                "STEADFAST_DRAIN" => Some("2s".to_owned()),
+                "STEADFAST_LISTEN" => Some("127.0.0.1:2".into()),
+                "STEADFAST_DRAIN" => Some("2s".into()),
                 _ => None,
             })
             .unwrap()
@@ -271,7 +274,7 @@ mod tests {
     #[test]
     fn wrong_value_names_key_value_and_source() {
         let layers = Layers::defaults()
-            .environment(|name| (name == "STEADFAST_DRAIN").then(|| "soon".to_owned()))
+            .environment(|name| (name == "STEADFAST_DRAIN").then(|| "soon".into()))
             .unwrap();
         let error = Config::from_layers(&layers).unwrap_err().to_string();
         for part in ["drain", "soon", "STEADFAST_DRAIN", "90s"] {
@@ -283,7 +286,7 @@ mod tests {
     fn secret_value_is_not_repeated_in_the_error() {
         let layers = Layers::defaults()
             .environment(|name| {
-                (name == "STEADFAST_DATABASE_URL").then(|| "mysql://root:hunter2@db/x".to_owned())
+                (name == "STEADFAST_DATABASE_URL").then(|| "mysql://root:hunter2@db/x".into())
             })
             .unwrap();
         let error = Config::from_layers(&layers).unwrap_err().to_string();
@@ -299,13 +302,46 @@ mod tests {
         file.write_all(b"postgres://u:p@localhost/x\n").unwrap();
         let path = file.path().to_str().unwrap().to_owned();
         let layers = Layers::defaults()
-            .environment(|name| (name == "STEADFAST_DATABASE_URL_FILE").then(|| path.clone()))
+            .environment(|name| {
+                (name == "STEADFAST_DATABASE_URL_FILE").then(|| path.clone().into())
+            })
             .unwrap();
         let config = Config::from_layers(&layers).unwrap();
         assert_eq!(
             config.database,
             DatabaseUrl::Postgres("postgres://u:p@localhost/x".to_owned())
         );
+    }
+
+    #[test]
+    fn broken_file_is_told_by_its_line_and_its_secrets_are_not_repeated() {
+        let error = from_file("log = \"info\"\ndatabase_url = \"postgres://u:hunter2@h/x\n");
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("line 2") && !error.contains("hunter2"),
+            "{error}"
+        );
+        let error = from_file("database_url = \"postgres://u:hunter2@h:port/x\"").unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("database_url") && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn variable_that_is_not_text_is_refused() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let broken = |name: &str| {
+            (name == "STEADFAST_DRAIN").then(|| std::ffi::OsString::from_vec(vec![0xff]))
+        };
+        let error = Layers::defaults()
+            .environment(broken)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("STEADFAST_DRAIN"), "{error}");
     }
 
     #[test]

@@ -7,10 +7,10 @@ use steadfast_lifecycle::LifecycleHandle;
 use steadfast_notifications::{Notifications, Schedules};
 use steadfast_privacy::Privacy;
 use steadfast_scheduler::Scheduler;
-use steadfast_ws_hub::Hub;
+use steadfast_ws_hub::{Disconnect, Hub};
 
 use super::{RequestLimits, Tickets};
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, User};
 
 /// Everything that the handlers of requests work with; clones share it.
 #[derive(Clone, Debug)]
@@ -50,6 +50,15 @@ impl Api {
     #[must_use]
     pub fn new(parts: ApiParts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// Ends what was opened by a credential that is no longer good: every WebSocket of the user
+    /// must connect again, which only a good credential can, and open tickets are void.
+    pub(super) fn end_connections(&self, user: &User) {
+        self.tickets.void(user.id);
+        let user = user.id.to_string();
+        self.hub
+            .disconnect(user.as_str(), Disconnect::FORCE_RECONNECT);
     }
 
     /// The wall clock's time.

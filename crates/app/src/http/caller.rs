@@ -1,6 +1,8 @@
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, Method, header, request::Parts};
 
+use steadfast_notifications::UserId;
+
 use super::{
     Api,
     origin::is_same_origin,
@@ -21,6 +23,11 @@ const CSRF_HEADER: &str = "x-csrf-token";
 pub(super) struct Caller(pub Principal);
 
 impl Caller {
+    /// The caller, to the notifications.
+    pub(super) fn user_id(&self) -> UserId {
+        UserId::new(self.0.user.id)
+    }
+
     /// Lets through what the credential's scopes allow.
     ///
     /// # Errors

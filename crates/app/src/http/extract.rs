@@ -1,11 +1,17 @@
+use std::time::Duration;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
 };
 use http::{StatusCode, header, request::Parts};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::problem::{Kind, Problem};
+
+/// How long a client may take to send a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A JSON body; whatever is wrong with it is a [`Problem`] that names the field.
 #[derive(Debug)]
@@ -26,8 +32,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             let detail = "the body must be application/json";
             return Err(Problem::new(Kind::UnsupportedMediaType, detail));
         }
-        let bytes = Bytes::from_request(request, state)
+        let bytes = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state))
             .await
+            .map_err(|_| Problem::new(Kind::RequestTimeout, "the body came too slowly"))?
             .map_err(|rejection| unreadable(&rejection))?;
         parse(&bytes).map(Self)
     }
@@ -46,8 +53,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs))
             .map(Self)
             .map_err(|error| {
-                let path = error.path().to_string();
-                let name = if path == "." { "" } else { &path };
+                let pointer = pointer(&error.path().to_string(), &error.inner().to_string());
+                let name = pointer.trim_start_matches('/');
                 Problem::field(format!("?{name}"), error.inner().to_string())
             })
     }
@@ -67,27 +74,22 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     }
 }
 
-/// Reads a value out of JSON.
+/// Reads a value out of JSON. The text is read first, so that what is not JSON and what is JSON of
+/// another shape are told apart.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let error = error.into_inner();
-        if error.is_data() {
-            Problem::field(pointer(&path), detail(&error))
-        } else {
-            malformed(&error)
-        }
+    let json: Value = serde_json::from_slice(bytes).map_err(|error| {
+        Problem::new(
+            Kind::Malformed,
+            format!("the body is not valid JSON: {error}"),
+        )
     })?;
-    deserializer.end().map_err(|error| malformed(&error))?;
-    Ok(value)
-}
-
-fn malformed(error: &serde_json::Error) -> Problem {
-    Problem::new(
-        Kind::Malformed,
-        format!("the body is not valid JSON: {error}"),
-    )
+    if !json.is_object() {
+        return Err(Problem::field("", "must be a JSON object"));
+    }
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let detail = error.inner().to_string();
+        Problem::field(pointer(&error.path().to_string(), &detail), detail)
+    })
 }
 
 fn unreadable(rejection: &BytesRejection) -> Problem {
@@ -101,31 +103,19 @@ fn unreadable(rejection: &BytesRejection) -> Problem {
     Problem::new(Kind::Malformed, "the body could not be read")
 }
 
-/// The JSON pointer of a path such as `channels[0].name`.
-fn pointer(path: &str) -> String {
-    if path == "." {
-        return String::new();
-    }
-    let mut pointer = String::new();
-    for part in path
-        .split(['.', '['])
+/// The JSON pointer of a path such as `channels[0].name`; a field that is missing is only named by
+/// what serde says of it.
+fn pointer(path: &str, detail: &str) -> String {
+    let missing = detail
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next());
+    path.split(['.', '['])
         .map(|part| part.trim_end_matches(']'))
-    {
-        if !part.is_empty() {
-            pointer.push('/');
-            pointer.push_str(&part.replace('~', "~0").replace('/', "~1"));
-        }
-    }
-    pointer
-}
-
-/// The error without serde's line and column, which a client that sent an object does not know.
-fn detail(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rsplit_once(" at line ") {
-        Some((detail, _)) => detail.to_owned(),
-        None => text,
-    }
+        .chain(missing)
+        .filter(|part| !part.is_empty())
+        .fold(String::new(), |pointer, part| {
+            format!("{pointer}/{}", part.replace('~', "~0").replace('/', "~1"))
+        })
 }
 
 #[cfg(test)]
@@ -165,7 +155,13 @@ mod tests {
                 r#"pointer: "/tittle""#,
                 "unknown field",
             ),
-            (r"{}", r#"pointer: """#, "missing field `title`"),
+            (r"{}", r#"pointer: "/title""#, "missing field `title`"),
+            ("[]", r#"pointer: """#, "must be a JSON object"),
+            (
+                r#"{"title":null}"#,
+                r#"pointer: "/title""#,
+                "expected a string",
+            ),
         ] {
             let problem = problem(text);
             assert!(

@@ -13,6 +13,7 @@ use steadfast_sync::{ConfigError, KeyedRateLimiter, Quota, RateError};
 use uuid::Uuid;
 
 use super::problem::{Kind, Problem};
+use crate::network::network;
 
 /// Requests a second that one address or one credential may make on average.
 const RATE: u32 = 50;
@@ -88,17 +89,6 @@ fn limited(error: &RateError) -> Problem {
     let problem = Problem::new(Kind::RateLimited, "too many requests; see Retry-After");
     match error {
         RateError::Denied { retry_after } => problem.retry_after(*retry_after),
-        _ => problem,
-    }
-}
-
-/// One IPv6 client usually has a whole /64 to send from.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let network = u128::from(v6) & !u128::from(u64::MAX);
-            IpAddr::V6(network.into())
-        }
-        v4 => v4,
+        _ => problem.retry_after(std::time::Duration::from_secs(1)),
     }
 }

@@ -47,7 +47,7 @@ struct ReadCount {
 
 /// The caller's notifications.
 #[utoipa::path(
-    get, path = "/notifications", tag = "notifications", params(ListQuery),
+    get, path = "/notifications", operation_id = "listNotifications", tag = "notifications", params(ListQuery),
     responses((status = 200, body = Page<Notification>), (status = 422, body = ProblemBody))
 )]
 async fn list(
@@ -68,15 +68,15 @@ async fn list(
         after_seq,
         unread,
     };
-    Ok(axum::Json(
-        api.notifications.list(caller.user_id(), &request).await?,
-    ))
+    let page = api.notifications.list(caller.user_id(), &request).await;
+    page.map(axum::Json)
+        .map_err(|error| Problem::from(error).in_query())
 }
 
 /// Notifies a user: the caller, or anybody where the caller is operator or administrator. With
 /// the header `Idempotency-Key` a repeated call stores nothing twice.
 #[utoipa::path(
-    post, path = "/notifications", tag = "notifications", request_body = NewNotification,
+    post, path = "/notifications", operation_id = "publishNotification", tag = "notifications", request_body = NewNotification,
     params(("idempotency-key" = Option<String>, Header)),
     responses(
         (status = 201, body = Notification),
@@ -108,7 +108,7 @@ async fn publish(
 
 /// One notification of the caller.
 #[utoipa::path(
-    get, path = "/notifications/{id}", tag = "notifications",
+    get, path = "/notifications/{id}", operation_id = "getNotification", tag = "notifications",
     params(("id" = NotificationId, Path)),
     responses((status = 200, body = Notification), (status = 404, body = ProblemBody))
 )]
@@ -125,7 +125,7 @@ async fn get(
 
 /// Marks a notification as read, on every client of the caller.
 #[utoipa::path(
-    post, path = "/notifications/{id}/read", tag = "notifications",
+    post, path = "/notifications/{id}/read", operation_id = "readNotification", tag = "notifications",
     params(("id" = NotificationId, Path)),
     responses((status = 200, body = Notification), (status = 404, body = ProblemBody))
 )]
@@ -143,7 +143,7 @@ async fn read(
 
 /// Marks all of the caller's notifications as read.
 #[utoipa::path(
-    post, path = "/notifications/read-all", tag = "notifications",
+    post, path = "/notifications/read-all", operation_id = "readAllNotifications", tag = "notifications",
     responses((status = 200, body = ReadCount))
 )]
 async fn read_all(
@@ -160,7 +160,7 @@ async fn read_all(
 
 /// Deletes a notification, on every client of the caller.
 #[utoipa::path(
-    delete, path = "/notifications/{id}", tag = "notifications",
+    delete, path = "/notifications/{id}", operation_id = "deleteNotification", tag = "notifications",
     params(("id" = NotificationId, Path)),
     responses((status = 204), (status = 404, body = ProblemBody))
 )]

@@ -46,7 +46,7 @@ struct RunsQuery {
 
 /// What was run, newest first, with the outcome of each policy.
 #[utoipa::path(
-    get, path = "/privacy/runs", tag = "privacy", params(RunsQuery),
+    get, path = "/privacy/runs", operation_id = "listPrivacyRuns", tag = "privacy", params(RunsQuery),
     responses((status = 200, body = PageView<Run>), (status = 403, body = ProblemBody))
 )]
 async fn runs(
@@ -70,7 +70,7 @@ async fn runs(
 
 /// Runs an operation now, by the same way as its schedule; for administrators.
 #[utoipa::path(
-    post, path = "/privacy/runs", tag = "privacy", request_body = RunRequest,
+    post, path = "/privacy/runs", operation_id = "runPrivacyOperation", tag = "privacy", request_body = RunRequest,
     responses(
         (status = 202, description = "it is in the list of runs as soon as it begins"),
         (status = 403, body = ProblemBody),
@@ -90,7 +90,7 @@ async fn run(
 
 /// The figures of the last compliance run.
 #[utoipa::path(
-    get, path = "/privacy/reports/latest", tag = "privacy",
+    get, path = "/privacy/reports/latest", operation_id = "latestPrivacyReport", tag = "privacy",
     responses(
         (status = 200, body = ComplianceReport),
         (status = 404, description = "there was none yet", body = ProblemBody),
@@ -109,7 +109,7 @@ async fn latest_report(
 
 /// What is kept for how long.
 #[utoipa::path(
-    get, path = "/privacy/policies", tag = "privacy",
+    get, path = "/privacy/policies", operation_id = "listPrivacyPolicies", tag = "privacy",
     responses((status = 200, body = Vec<RetentionPolicy>), (status = 403, body = ProblemBody))
 )]
 async fn policies(

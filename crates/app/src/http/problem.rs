@@ -74,10 +74,14 @@ pub enum Kind {
     InFlight,
     /// `If-Match` names another version.
     VersionMismatch,
+    /// The body came too slowly.
+    RequestTimeout,
     /// The body is too large.
     TooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
+    /// This path is for WebSockets.
+    UpgradeRequired,
     /// Too many requests.
     RateLimited,
     /// A part of the service is not there at the moment.
@@ -120,6 +124,16 @@ impl Kind {
                 "version-mismatch",
                 "Version is not current",
                 StatusCode::PRECONDITION_FAILED,
+            ),
+            Self::RequestTimeout => (
+                "request-timeout",
+                "Request too slow",
+                StatusCode::REQUEST_TIMEOUT,
+            ),
+            Self::UpgradeRequired => (
+                "upgrade-required",
+                "WebSocket only",
+                StatusCode::UPGRADE_REQUIRED,
             ),
             Self::TooLarge => ("too-large", "Body too large", StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => (
@@ -175,6 +189,15 @@ impl Problem {
             pointer: pointer.into(),
             detail: detail.into(),
         }])
+    }
+
+    /// Says of its fields that they are parameters of the query, not members of the body.
+    #[must_use]
+    pub(super) fn in_query(mut self) -> Self {
+        for error in &mut self.errors {
+            error.pointer = error.pointer.replacen('/', "?", 1);
+        }
+        self
     }
 
     /// A failure that is ours: its cause goes to the log, not to the client.

@@ -1,5 +1,5 @@
 use axum::{extract::Request, middleware::Next, response::Response};
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ pub(super) async fn layer(mut request: Request, next: Next) -> Response {
     span.in_scope(|| tracing::debug!(status, "answered"));
     metrics::counter!(
         "steadfast_http_requests_total",
-        "method" => method.to_string(),
+        "method" => method_label(&method),
         "route" => route,
         "status" => status.to_string()
     )
@@ -39,4 +39,18 @@ pub(super) async fn layer(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert("x-request-id", value);
     }
     response
+}
+
+/// The method, or `other`: anybody can make methods up, and each label is kept for ever.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "HEAD" => "HEAD",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
 }

@@ -11,11 +11,14 @@ use http::{HeaderName, HeaderValue, header};
 use steadfast_dev_server::AssetError;
 use steadfast_lifecycle::LifecycleHandle;
 use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
-use utoipa::OpenApi as _;
+use utoipa::{
+    OpenApi as _,
+    openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
+};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Api, MAX_BODY, limits, notifications, privacy, probes,
+    Api, MAX_BODY, SESSION_COOKIE, limits, notifications, privacy, probes,
     problem::{self, Kind, Problem, ProblemBody},
     request_id, schedules, session, setup, tokens, users, web, ws,
 };
@@ -34,9 +37,24 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self'; \
         description = "Scheduled notifications and realtime push, self-hosted.",
         license(name = "MIT OR Apache-2.0")
     ),
-    components(schemas(ProblemBody))
+    components(schemas(ProblemBody)),
+    modifiers(&Credentials),
+    security(("token" = []), ("session" = []))
 )]
 struct Documentation;
+
+/// The two kinds of credentials, described.
+struct Credentials;
+
+impl utoipa::Modify for Credentials {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let session = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(SESSION_COOKIE)));
+        components.add_security_scheme("token", token);
+        components.add_security_scheme("session", session);
+    }
+}
 
 /// The public listener: the API, `/ws`, the probes and the page.
 ///
@@ -47,10 +65,13 @@ pub fn router(api: Api) -> Result<Router, AssetError> {
     let (v1, description) = api_v1().split_for_parts();
     let description = description.to_json().unwrap_or_default();
     let v1 = v1
+        .route("/api", any(no_such_path))
+        .route("/api/", any(no_such_path))
         .route("/api/{*path}", any(no_such_path))
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn(time_limit));
+        .layer(from_fn(time_limit))
+        .layer(header_layer("cache-control", "no-store"));
     let openapi = move || async { ([(header::CONTENT_TYPE, "application/json")], description) };
     let router = Router::new()
         .merge(v1)

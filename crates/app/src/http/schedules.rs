@@ -5,7 +5,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use steadfast_notifications::{
     NewSchedule, Page, PageRequest, Preview, PreviewRequest, Schedule, ScheduleId, SchedulePatch,
-    ScheduleView, UserId,
+    ScheduleView,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -27,16 +27,9 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(run))
 }
 
-impl Caller {
-    /// The caller, to the notifications.
-    pub(super) fn user_id(&self) -> UserId {
-        UserId::new(self.0.user.id)
-    }
-}
-
 /// The caller's schedules, oldest first.
 #[utoipa::path(
-    get, path = "/schedules", tag = "schedules", params(PageRequest),
+    get, path = "/schedules", operation_id = "listSchedules", tag = "schedules", params(PageRequest),
     responses((status = 200, body = Page<ScheduleView>), (status = 422, body = ProblemBody))
 )]
 async fn list(
@@ -45,7 +38,8 @@ async fn list(
     Query(page): Query<PageRequest>,
 ) -> Result<axum::Json<Page<ScheduleView>>, Problem> {
     caller.require(Scope::SchedulesRead)?;
-    let page = api.schedules.list(caller.user_id(), &page).await?;
+    let page = api.schedules.list(caller.user_id(), &page).await;
+    let page = page.map_err(|error| Problem::from(error).in_query())?;
     let items = page
         .items
         .into_iter()
@@ -59,7 +53,7 @@ async fn list(
 
 /// Creates a schedule of the caller.
 #[utoipa::path(
-    post, path = "/schedules", tag = "schedules", request_body = NewSchedule,
+    post, path = "/schedules", operation_id = "createSchedule", tag = "schedules", request_body = NewSchedule,
     responses(
         (status = 201, body = ScheduleView),
         (status = 409, description = "as many as allowed", body = ProblemBody),
@@ -83,7 +77,7 @@ async fn create(
 
 /// Says what an expression means and when it would fire; stores nothing.
 #[utoipa::path(
-    post, path = "/schedules/preview", tag = "schedules", request_body = PreviewRequest,
+    post, path = "/schedules/preview", operation_id = "previewSchedule", tag = "schedules", request_body = PreviewRequest,
     responses((status = 200, body = Preview), (status = 422, body = ProblemBody))
 )]
 async fn preview(
@@ -97,7 +91,7 @@ async fn preview(
 
 /// One schedule of the caller; its version is the `ETag`.
 #[utoipa::path(
-    get, path = "/schedules/{id}", tag = "schedules", params(("id" = ScheduleId, Path)),
+    get, path = "/schedules/{id}", operation_id = "getSchedule", tag = "schedules", params(("id" = ScheduleId, Path)),
     responses((status = 200, body = ScheduleView), (status = 404, body = ProblemBody))
 )]
 async fn get(
@@ -112,7 +106,7 @@ async fn get(
 
 /// Changes the fields that the body names; `If-Match: "<version>"` refuses if it was changed since.
 #[utoipa::path(
-    patch, path = "/schedules/{id}", tag = "schedules", request_body = SchedulePatch,
+    patch, path = "/schedules/{id}", operation_id = "updateSchedule", tag = "schedules", request_body = SchedulePatch,
     params(("id" = ScheduleId, Path), ("if-match" = Option<String>, Header)),
     responses(
         (status = 200, body = ScheduleView),
@@ -139,7 +133,7 @@ async fn update(
 
 /// Deletes a schedule; `If-Match: "<version>"` refuses if it was changed since.
 #[utoipa::path(
-    delete, path = "/schedules/{id}", tag = "schedules",
+    delete, path = "/schedules/{id}", operation_id = "deleteSchedule", tag = "schedules",
     params(("id" = ScheduleId, Path), ("if-match" = Option<String>, Header)),
     responses(
         (status = 204),
@@ -162,7 +156,7 @@ async fn delete(
 
 /// Stops a schedule from firing until it is resumed.
 #[utoipa::path(
-    post, path = "/schedules/{id}/pause", tag = "schedules", params(("id" = ScheduleId, Path)),
+    post, path = "/schedules/{id}/pause", operation_id = "pauseSchedule", tag = "schedules", params(("id" = ScheduleId, Path)),
     responses((status = 200, body = ScheduleView), (status = 404, body = ProblemBody))
 )]
 async fn pause(
@@ -177,7 +171,7 @@ async fn pause(
 
 /// Lets a paused schedule fire again, from now on.
 #[utoipa::path(
-    post, path = "/schedules/{id}/resume", tag = "schedules", params(("id" = ScheduleId, Path)),
+    post, path = "/schedules/{id}/resume", operation_id = "resumeSchedule", tag = "schedules", params(("id" = ScheduleId, Path)),
     responses((status = 200, body = ScheduleView), (status = 404, body = ProblemBody))
 )]
 async fn resume(
@@ -192,7 +186,7 @@ async fn resume(
 
 /// Fires a schedule now, beside its plan.
 #[utoipa::path(
-    post, path = "/schedules/{id}/run", tag = "schedules", params(("id" = ScheduleId, Path)),
+    post, path = "/schedules/{id}/run", operation_id = "runSchedule", tag = "schedules", params(("id" = ScheduleId, Path)),
     responses(
         (status = 202, description = "the notification follows"),
         (status = 404, body = ProblemBody),
@@ -219,25 +213,30 @@ fn view(api: &Api, status: StatusCode, schedule: Schedule) -> Response {
         .into_response()
 }
 
-/// The version that `If-Match` names; `None`: any will do.
+/// A version that no schedule ever has.
+const NO_VERSION: u64 = 0;
+
+/// The version that `If-Match` names; `None`: any will do. Tags that are none of ours, weak ones
+/// among them, match no version (RFC 9110, 13.1.1).
 fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get(header::IF_MATCH) else {
         return Ok(None);
     };
     let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let version = text
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-        .unwrap_or(text);
-    version.parse().map(Some).map_err(|_| {
-        Problem::new(
+    let tag = text.strip_prefix("W/").unwrap_or(text);
+    let quoted = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+    match (text, quoted) {
+        ("*", _) => Ok(None),
+        (_, Some(version)) if !version.contains('"') => {
+            let is_ours = !text.starts_with("W/") && !version.starts_with(['0', '+']);
+            let version = version.parse().ok().filter(|_| is_ours);
+            Ok(Some(version.unwrap_or(NO_VERSION)))
+        }
+        _ => Err(Problem::new(
             Kind::Malformed,
-            "If-Match must be a version in quotes, such as \"3\"",
-        )
-    })
+            "If-Match must be one version in quotes, such as \"3\"",
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -251,13 +250,15 @@ mod tests {
     }
 
     #[test]
-    fn if_match_is_a_version_or_anything() {
+    fn if_match_is_one_version_or_anything() {
         assert_eq!(if_match("\"3\""), Ok(Some(3)));
-        assert_eq!(if_match("3"), Ok(Some(3)));
         assert_eq!(if_match("*"), Ok(None));
-        for wrong in ["\"three\"", "\"3", "-1", ""] {
+        assert_eq!(expected_version(&HeaderMap::new()).map_err(drop), Ok(None));
+        for other in ["W/\"3\"", "\"three\"", "\"03\"", "\"+3\"", "\"\""] {
+            assert_eq!(if_match(other), Ok(Some(NO_VERSION)), "{other}");
+        }
+        for wrong in ["3", "\"3", "-1", "", "\"1\", \"2\""] {
             assert_eq!(if_match(wrong), Err(()), "{wrong}");
         }
-        assert_eq!(expected_version(&HeaderMap::new()).map_err(drop), Ok(None));
     }
 }

@@ -62,7 +62,7 @@ impl SessionView {
 /// Begins a session: the cookie goes with the browser's requests, the CSRF token into the header
 /// `X-CSRF-Token` of those that write.
 #[utoipa::path(
-    post, path = "/auth/login", tag = "session", request_body = LoginRequest,
+    post, path = "/auth/login", operation_id = "logIn", tag = "session", request_body = LoginRequest,
     responses(
         (status = 200, body = SessionView),
         (status = 401, description = "name or password is wrong", body = ProblemBody),
@@ -82,10 +82,11 @@ async fn log_in(
 }
 
 /// Ends the session.
-#[utoipa::path(post, path = "/auth/logout", tag = "session", responses((status = 204)))]
+#[utoipa::path(post, path = "/auth/logout", operation_id = "logOut", tag = "session", responses((status = 204)))]
 async fn log_out(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
     let (session, _) = caller.require_session()?;
     api.accounts.log_out(session).await?;
+    api.end_connections(&caller.0.user);
     let cookie = cookie(&api, "", 0);
     Ok((
         StatusCode::NO_CONTENT,
@@ -96,7 +97,7 @@ async fn log_out(State(api): State<Api>, caller: Caller) -> Result<Response, Pro
 
 /// Who the credential belongs to.
 #[utoipa::path(
-    get, path = "/me", tag = "session",
+    get, path = "/me", operation_id = "whoAmI", tag = "session",
     responses((status = 200, body = SessionView), (status = 401, body = ProblemBody))
 )]
 async fn me(caller: Caller) -> axum::Json<SessionView> {

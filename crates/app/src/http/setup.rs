@@ -34,7 +34,7 @@ struct SetupRequest {
 }
 
 /// Whether the service still waits for its first administrator.
-#[utoipa::path(get, path = "/setup", tag = "setup", responses((status = 200, body = SetupNeeded)))]
+#[utoipa::path(get, path = "/setup", operation_id = "needsSetup", tag = "setup", responses((status = 200, body = SetupNeeded)))]
 async fn needed(State(api): State<Api>) -> Result<axum::Json<SetupNeeded>, Problem> {
     Ok(axum::Json(SetupNeeded {
         needed: api.accounts.needs_setup().await?,
@@ -43,7 +43,7 @@ async fn needed(State(api): State<Api>) -> Result<axum::Json<SetupNeeded>, Probl
 
 /// Makes the first administrator and logs them in; works once.
 #[utoipa::path(
-    post, path = "/setup", tag = "setup", request_body = SetupRequest,
+    post, path = "/setup", operation_id = "setUp", tag = "setup", request_body = SetupRequest,
     responses(
         (status = 201, body = SessionView),
         (status = 403, description = "the token is wrong or has expired", body = ProblemBody),

@@ -5,6 +5,7 @@ use std::{
 };
 
 use steadfast_clock::{Clock, Instant};
+use uuid::Uuid;
 
 use crate::accounts::{AccountError, Principal, Secret, SecretHash};
 
@@ -53,6 +54,12 @@ impl Tickets {
         Ok(Some(secret))
     }
 
+    /// Makes every ticket of a user worthless.
+    pub fn void(&self, user: Uuid) {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        out.retain(|_, (principal, _)| principal.user.id != user);
+    }
+
     /// Takes a ticket: of any number of concurrent calls one gets who it is for.
     pub fn redeem(&self, ticket: &str) -> Option<Principal> {
         let hash = SecretHash::of(ticket);
@@ -72,7 +79,6 @@ mod tests {
 
     use jiff::Timestamp;
     use steadfast_clock::ManualClock;
-    use uuid::Uuid;
 
     use super::*;
     use crate::accounts::{Role, User, Username, Via};
@@ -101,6 +107,10 @@ mod tests {
         assert!(tickets.redeem("another").is_none());
         assert!(tickets.redeem(ticket.expose()).is_some());
         assert!(tickets.redeem(ticket.expose()).is_none());
+
+        let void = tickets.issue(principal()).unwrap().unwrap();
+        tickets.void(Uuid::nil());
+        assert!(tickets.redeem(void.expose()).is_none());
 
         let late = tickets.issue(principal()).unwrap().unwrap();
         clock.advance(VALID);

@@ -68,7 +68,7 @@ struct CreatedToken {
 
 /// Makes an API token; needs a session, since a stolen token must not make more.
 #[utoipa::path(
-    post, path = "/tokens", tag = "tokens", request_body = NewToken,
+    post, path = "/tokens", operation_id = "createToken", tag = "tokens", request_body = NewToken,
     responses(
         (status = 201, body = CreatedToken),
         (status = 403, description = "a token may not make tokens", body = ProblemBody),
@@ -94,7 +94,7 @@ async fn create(
 
 /// The user's API tokens, oldest first.
 #[utoipa::path(
-    get, path = "/tokens", tag = "tokens", params(IdPage),
+    get, path = "/tokens", operation_id = "listTokens", tag = "tokens", params(IdPage),
     responses((status = 200, body = PageView<TokenView>))
 )]
 async fn list(
@@ -113,9 +113,9 @@ async fn list(
     })))
 }
 
-/// Revokes an API token: from now on it opens nothing.
+/// Revokes an API token: from now on it opens nothing, and what it had opened is closed.
 #[utoipa::path(
-    delete, path = "/tokens/{id}", tag = "tokens", params(("id" = Uuid, Path)),
+    delete, path = "/tokens/{id}", operation_id = "deleteToken", tag = "tokens", params(("id" = Uuid, Path)),
     responses((status = 204), (status = 404, body = ProblemBody))
 )]
 async fn delete(
@@ -125,5 +125,6 @@ async fn delete(
 ) -> Result<StatusCode, Problem> {
     caller.require_session()?;
     api.accounts.delete_token(&caller.0.user, id).await?;
+    api.end_connections(&caller.0.user);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -51,7 +51,7 @@ struct NewUser {
 
 /// Makes a user; for administrators.
 #[utoipa::path(
-    post, path = "/users", tag = "users", request_body = NewUser,
+    post, path = "/users", operation_id = "createUser", tag = "users", request_body = NewUser,
     responses(
         (status = 201, body = UserView),
         (status = 403, description = "only administrators may", body = ProblemBody),
@@ -74,7 +74,7 @@ async fn create(
 
 /// Everybody who can log in, oldest first; for administrators.
 #[utoipa::path(
-    get, path = "/users", tag = "users", params(IdPage),
+    get, path = "/users", operation_id = "listUsers", tag = "users", params(IdPage),
     responses((status = 200, body = PageView<UserView>), (status = 403, body = ProblemBody))
 )]
 async fn list(

@@ -1,16 +1,17 @@
 use axum::{
-    extract::{Query, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
-use steadfast_ws_hub::HubUpgrade;
+use steadfast_ws_hub::{HubUpgrade, Refusal};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Api,
     caller::{Caller, authenticate},
+    extract::Query,
     problem::{Kind, Problem, ProblemBody},
 };
 use crate::{accounts::Scope, adapters::hub::identity};
@@ -28,13 +29,14 @@ struct TicketView {
 
 /// What `/ws` may be opened with.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct WsQuery {
     ticket: Option<String>,
 }
 
 /// Makes a ticket that opens one WebSocket, for clients that can send neither cookie nor header.
 #[utoipa::path(
-    post, path = "/ws-ticket", tag = "live",
+    post, path = "/ws-ticket", operation_id = "issueTicket", tag = "live",
     responses((status = 201, body = TicketView), (status = 503, body = ProblemBody))
 )]
 async fn ticket(State(api): State<Api>, caller: Caller) -> Result<impl IntoResponse, Problem> {
@@ -59,8 +61,10 @@ pub(super) async fn upgrade(
     State(api): State<Api>,
     Query(query): Query<WsQuery>,
     headers: HeaderMap,
-    upgrade: HubUpgrade,
+    upgrade: Result<HubUpgrade, Refusal>,
 ) -> Result<Response, Problem> {
+    let upgrade =
+        upgrade.map_err(|refusal| Problem::new(Kind::UpgradeRequired, refusal.to_string()))?;
     let principal = match query.ticket {
         Some(ticket) => Some(api.tickets.redeem(&ticket).ok_or_else(|| {
             Problem::new(
@@ -74,5 +78,13 @@ pub(super) async fn upgrade(
         Some(principal) => upgrade.known_as(identity(&principal)),
         None => upgrade,
     };
-    Ok(api.hub.upgrade(upgrade).await.into_response())
+    let response = api.hub.upgrade(upgrade).await;
+    let refused = match response.status() {
+        StatusCode::UNAUTHORIZED => Kind::Unauthenticated,
+        StatusCode::FORBIDDEN => Kind::Csrf,
+        StatusCode::TOO_MANY_REQUESTS => Kind::RateLimited,
+        StatusCode::SERVICE_UNAVAILABLE => Kind::Unavailable,
+        _ => return Ok(response.into_response()),
+    };
+    Err(Problem::new(refused, response.into_body()))
 }

@@ -1,6 +1,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -11,6 +12,9 @@ use steadfast_lifecycle::{
 
 use super::{assembly::Assembly, slot::Slot};
 use crate::http::{Server, admin_router};
+
+/// How long requests at work get to finish.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The admin listener: first up and last down, so that the probes answer throughout.
 #[derive(Debug)]
@@ -70,7 +74,10 @@ impl Service for AdminService {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(server) = server {
-            server.stop().await;
+            let cut = server.stop(GRACE).await;
+            if cut > 0 {
+                tracing::warn!(cut, "requests did not finish in time");
+            }
         }
         Ok(())
     }

@@ -1,4 +1,8 @@
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use steadfast_clock::Clock;
@@ -7,7 +11,7 @@ use steadfast_db_init::{
 };
 use steadfast_lifecycle::{Health, Service, ServiceError, ServiceSpec, StartContext, StopContext};
 
-use super::{assembly::Assembly, slot::Slot};
+use super::{assembly::Assembly, data_folder::DataFolder, slot::Slot};
 use crate::{
     adapters::sqlite::{ACCOUNT_MIGRATIONS, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS},
     config::Config,
@@ -23,6 +27,7 @@ pub(super) struct SqliteService {
     config: Arc<Config>,
     clock: Arc<dyn Clock>,
     assembly: Slot<Assembly>,
+    folder: Mutex<Option<DataFolder>>,
 }
 
 impl SqliteService {
@@ -37,6 +42,7 @@ impl SqliteService {
             config,
             clock,
             assembly,
+            folder: Mutex::default(),
         }
     }
 }
@@ -48,7 +54,8 @@ impl Service for SqliteService {
     }
 
     async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
-        make_private_folder(&self.config.data_dir)?;
+        let folder = DataFolder::open(&self.config).map_err(ServiceError::permanent)?;
+        *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder);
         let pools = self
             .database
             .initialize()
@@ -63,6 +70,12 @@ impl Service for SqliteService {
     async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
         drop(self.assembly.take());
         let report = self.database.close(CLOSE_WITHIN).await;
+        drop(
+            self.folder
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         if report.leaked > 0 {
             let detail = format!("{} connections were not given back", report.leaked);
             return Err(ServiceError::permanent(detail));
@@ -158,20 +171,4 @@ fn migrations() -> anyhow::Result<MigrationSet> {
 /// Shorter than the start as a whole, so that it is the cause that is told, not the time-out.
 fn deadline(config: &Config) -> Duration {
     config.start_timeout.mul_f64(0.8)
-}
-
-/// Makes the folder of the data, for nobody else to look into.
-fn make_private_folder(path: &Path) -> Result<(), ServiceError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-
-    let made = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path);
-    made.map_err(|error| {
-        ServiceError::permanent(format!(
-            "cannot make the folder {}: {error}",
-            path.display()
-        ))
-    })
 }

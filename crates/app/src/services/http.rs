@@ -1,4 +1,7 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use steadfast_clock::Clock;
@@ -11,6 +14,9 @@ use crate::{
     config::Config,
     http::{Api, ApiParts, RequestLimits, Server, Tickets, router},
 };
+
+/// How long requests at work get to finish.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The public listener.
 #[derive(Debug)]
@@ -105,7 +111,10 @@ impl Service for HttpService {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(server) = server {
-            server.stop().await;
+            let cut = server.stop(GRACE).await;
+            if cut > 0 {
+                tracing::warn!(cut, "requests did not finish in time");
+            }
         }
         Ok(())
     }

@@ -171,6 +171,40 @@ async fn token_does_what_its_scopes_allow_and_no_more() {
 }
 
 #[tokio::test]
+async fn revoked_token_and_ended_session_close_what_they_had_opened() {
+    let server = Server::start().await;
+    let admin = Client::admin(&server).await;
+    let program = admin.by_token(&["notifications:read"]).await;
+    let (mut socket, _) = program.connect().await;
+    let ticket = program
+        .post("/api/v1/ws-ticket", json!({}))
+        .await
+        .expect(201);
+    let listed = admin.get("/api/v1/tokens").await.expect(200);
+    let id = listed["items"][0]["id"].as_str().unwrap();
+    admin
+        .delete(&format!("/api/v1/tokens/{id}"))
+        .await
+        .expect(204);
+    assert_eq!(
+        socket.close_code().await,
+        Some(3011),
+        "connect again, if you can"
+    );
+    assert_eq!(program.socket(None).await.err(), Some(401));
+    let path = format!("/ws?ticket={}", ticket["ticket"].as_str().unwrap());
+    assert_eq!(program.socket_at(&path, None).await.err(), Some(401));
+
+    let (mut socket, _) = admin.connect().await;
+    admin
+        .post("/api/v1/auth/logout", json!({}))
+        .await
+        .expect(204);
+    assert_eq!(socket.close_code().await, Some(3011));
+    assert_eq!(admin.socket(None).await.err(), Some(401));
+}
+
+#[tokio::test]
 async fn revoked_token_opens_nothing() {
     let server = Server::start().await;
     let admin = Client::admin(&server).await;

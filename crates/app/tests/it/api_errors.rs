@@ -2,7 +2,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Answer, Client, answer},
+    client::{Answer, Client, PASSWORD, answer},
     process::Server,
 };
 
@@ -81,6 +81,42 @@ async fn bad_schedules_are_refused_by_field_and_nothing_is_stored() {
 }
 
 #[tokio::test]
+async fn json_of_the_wrong_shape_is_told_from_what_is_no_json() {
+    let server = Server::start().await;
+    let ann = Client::admin(&server).await;
+    for (path, body, pointer) in [
+        ("/api/v1/users", json!({}), "/username"),
+        (
+            "/api/v1/users",
+            json!({"username": "a", "password": PASSWORD, "role": 1}),
+            "/role",
+        ),
+        (
+            "/api/v1/tokens",
+            json!({"name": "n", "scopes": [1]}),
+            "/scopes/0",
+        ),
+        ("/api/v1/auth/login", json!(["root", PASSWORD]), ""),
+        (
+            "/api/v1/schedules",
+            json!({"cron": "@daily", "tz": "UTC", "title": "t", "misfire": null}),
+            "/misfire",
+        ),
+    ] {
+        let refused = ann.post(path, body.clone()).await;
+        check(&body.to_string(), &refused, 422, Some(pointer));
+    }
+    check("API root", &ann.get("/api").await, 404, None);
+    check("no upgrade", &ann.get("/ws").await, 426, None);
+    check(
+        "unknown parameter",
+        &ann.get("/api/v1/schedules?bogus=1").await,
+        422,
+        Some("?bogus"),
+    );
+}
+
+#[tokio::test]
 async fn bad_requests_get_a_clear_answer() {
     let server = Server::start().await;
     let ann = Client::admin(&server).await;
@@ -130,7 +166,7 @@ async fn bad_requests_get_a_clear_answer() {
     let unknown = "/api/v1/schedules/0190a6b2-0000-7000-8000-000000000000";
     check("unknown id", &ann.get(unknown).await, 404, None);
     let limit = ann.get("/api/v1/schedules?limit=0").await;
-    check("limit of zero", &limit, 422, Some("/limit"));
+    check("limit of zero", &limit, 422, Some("?limit"));
     let limit = ann.get("/api/v1/notifications?limit=many").await;
     check("limit that is none", &limit, 422, Some("?limit"));
     check(
@@ -183,6 +219,14 @@ async fn every_described_path_is_there() {
     let description = ann.get("/openapi.json").await.expect(200);
     let paths = description["paths"].as_object().unwrap();
     assert!(paths.len() >= 15, "{paths:?}");
+    let operations = paths
+        .values()
+        .flat_map(|path| path.as_object().unwrap().values());
+    let ids: Vec<_> = operations
+        .map(|operation| operation["operationId"].to_string())
+        .collect();
+    let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), ids.len(), "{ids:?}");
     for path in paths.keys() {
         // PUT is nowhere: a path that exists says so, one that does not is not found.
         let path = path.replace("{id}", "0190a6b2-0000-7000-8000-000000000000");

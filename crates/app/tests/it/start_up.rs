@@ -3,7 +3,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpListener, process::Command};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    process::Command,
+};
 
 use crate::{
     client::Client,
@@ -163,6 +167,36 @@ async fn draining_server_is_not_ready_but_serves_until_a_second_signal() {
 }
 
 #[tokio::test]
+async fn client_that_never_finishes_its_request_does_not_spoil_the_stop() {
+    let server = Server::start().await;
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    let head = "POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\n\
+                content-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // An answer on another connection: the server has taken the slow one in before.
+    Client::nobody(&server).get("/livez").await.expect(200);
+    server.signal("TERM").await;
+    let (status, log, _) = server.ended().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn second_process_on_one_data_folder_is_refused() {
+    let server = Server::start().await;
+    let token = std::fs::read_to_string(server.setup_token_file()).unwrap();
+    let (code, text) = output(serve(server.data())).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("another process holds"), "{text}");
+    // The first one has lost nothing.
+    assert_eq!(
+        std::fs::read_to_string(server.setup_token_file()).unwrap(),
+        token
+    );
+    Client::admin(&server).await;
+}
+
+#[tokio::test]
 async fn probes_answer_on_both_listeners_and_metrics_on_the_admin_one() {
     let server = Server::start().await;
     let public = Client::nobody(&server);
@@ -202,6 +236,17 @@ async fn probes_answer_on_both_listeners_and_metrics_on_the_admin_one() {
         "{metrics}"
     );
     public.get("/metrics").await.expect(404);
+
+    // Nobody can make series up.
+    for method in ["MADE", "UP"] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        crate::client::answer(public.request(method, "/livez")).await;
+    }
+    let (_, metrics) = admin("/metrics").await;
+    assert!(
+        metrics.contains("method=\"other\"") && !metrics.contains("MADE"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]

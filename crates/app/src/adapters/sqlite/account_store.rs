@@ -1,9 +1,9 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
-use steadfast_db_init::{Class, classify_sqlite};
 use uuid::Uuid;
 
+use super::rows::{broken, is_transient, optional_time, time};
 use crate::accounts::{
     AccountStore, Role, Scope, SecretHash, Session, StoreError, StoredUser, Token, User, Username,
 };
@@ -294,7 +294,6 @@ fn token(row: &SqliteRow) -> sqlx::Result<Token> {
         .try_into()
         .map_err(|_| broken("hash", "is not 32 bytes long"))?;
     let scopes: &str = row.try_get(4)?;
-    let expires_at: Option<i64> = row.try_get(6)?;
     Ok(Token {
         id: row.try_get(0)?,
         hash: SecretHash::from_bytes(hash),
@@ -303,25 +302,10 @@ fn token(row: &SqliteRow) -> sqlx::Result<Token> {
         // A scope that this version does not know allows nothing.
         scopes: scopes.split(' ').filter_map(Scope::named).collect(),
         created_at: time(row, 5)?,
-        expires_at: expires_at.map(timestamp).transpose()?,
+        expires_at: optional_time(row, 6)?,
     })
 }
 
-fn time(row: &SqliteRow, column: usize) -> sqlx::Result<Timestamp> {
-    timestamp(row.try_get(column)?)
-}
-
-fn timestamp(microseconds: i64) -> sqlx::Result<Timestamp> {
-    Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::Decode(Box::new(error)))
-}
-
-fn broken(column: &str, detail: &str) -> sqlx::Error {
-    sqlx::Error::Decode(format!("stored {column} {detail}").into())
-}
-
 fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
-    move |error| {
-        let transient = classify_sqlite(&error) == Class::Transient;
-        StoreError::new(operation, transient, error)
-    }
+    move |error| StoreError::new(operation, is_transient(&error), error)
 }

@@ -1,7 +1,7 @@
 //! What the stores share: how values stand in columns, and how errors are judged.
 
 use jiff::Timestamp;
-use sqlx::{Row as _, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
+use sqlx::{ColumnIndex, Row as _, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
 use steadfast_db_init::{Class, classify_sqlite};
 
 /// A transaction of a writer, or the snapshot of a reader.
@@ -19,12 +19,18 @@ pub(super) fn is_transient(error: &sqlx::Error) -> bool {
 }
 
 /// Reads a time.
-pub(super) fn time(row: &SqliteRow, column: &str) -> sqlx::Result<Timestamp> {
+pub(super) fn time(
+    row: &SqliteRow,
+    column: impl ColumnIndex<SqliteRow>,
+) -> sqlx::Result<Timestamp> {
     timestamp(row.try_get(column)?)
 }
 
 /// Reads a time that may be absent.
-pub(super) fn optional_time(row: &SqliteRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
+pub(super) fn optional_time(
+    row: &SqliteRow,
+    column: impl ColumnIndex<SqliteRow>,
+) -> sqlx::Result<Option<Timestamp>> {
     let microseconds: Option<i64> = row.try_get(column)?;
     microseconds.map(timestamp).transpose()
 }
