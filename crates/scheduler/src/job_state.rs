@@ -269,19 +269,22 @@ impl Due<'_> {
 
     /// The first of the last `max` occurrences from `from` to `latest`.
     fn first_of_last(&self, from: Timestamp, latest: Timestamp, max: u32) -> Option<Timestamp> {
-        let job = self.job;
+        let Job {
+            spec, tz, policy, ..
+        } = self.job;
         let instant = SignedDuration::from_millis(-1);
         let before = shift(from, instant);
-        let mut first = (latest >= from).then_some(latest)?;
-        for _ in 1..max.min(Misfire::MAX_ALL) {
+        let max = max.min(Misfire::MAX_ALL) as usize;
+        // Most often there are no more than that; searching backwards costs far more.
+        let mut forward = spec.upcoming_with(before, tz, policy.dst);
+        let first = forward.next().filter(|first| *first <= latest)?;
+        if forward.nth(max - 1).is_none_or(|beyond| beyond > latest) {
+            return Some(first);
+        }
+        let mut first = latest;
+        for _ in 1..max {
             let end = shift(first, instant);
-            match job
-                .spec
-                .latest_between(before, end, &job.tz, job.policy.dst)
-            {
-                Some(earlier) => first = earlier,
-                None => break,
-            }
+            first = spec.latest_between(before, end, tz, policy.dst)?;
         }
         Some(first)
     }

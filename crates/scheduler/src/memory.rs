@@ -29,15 +29,13 @@ impl MemoryJobStore {
         Self::default()
     }
 
+    /// Infallible, but for the ease of its callers.
     fn with<R>(&self, name: &str, f: impl FnOnce(&mut Namespace) -> R) -> Result<R, StoreError> {
         let mut namespaces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !namespaces.contains_key(name) {
-            namespaces.insert(name.to_owned(), Namespace::default());
+        if let Some(namespace) = namespaces.get_mut(name) {
+            return Ok(f(namespace));
         }
-        namespaces
-            .get_mut(name)
-            .map(f)
-            .ok_or_else(|| StoreError::permanent("find a namespace", name))
+        Ok(f(namespaces.entry(name.to_owned()).or_default()))
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BinaryHeap, HashMap, hash_map},
 };
 
 use jiff::Timestamp;
@@ -13,16 +13,20 @@ use crate::{
 /// A heap is rebuilt when outdated entries outnumber the others, but not below this size.
 const SMALL_HEAP: usize = 64;
 
+/// Instants with the ticket or fence and the key of what they are for, the earliest first.
+type Heap = BinaryHeap<Reverse<(Timestamp, u64, JobKey)>>;
+
 #[derive(Debug, Default)]
 pub(super) struct Namespace {
-    jobs: HashMap<JobKey, Entry>,
+    /// Boxed, so that a growing map moves little.
+    jobs: HashMap<JobKey, Box<Entry>>,
     /// Runs that have not ended, also those of jobs that were removed.
     runs: HashMap<JobKey, Vec<ActiveRun>>,
     active: usize,
     /// When jobs are due; an entry is outdated if its job does not bear its ticket.
-    due: BinaryHeap<Reverse<(Timestamp, u64, JobKey)>>,
+    due: Heap,
     /// When leases end, at the earliest; an entry is outdated if no run has its fence.
-    leases: BinaryHeap<Reverse<(Timestamp, u64, JobKey)>>,
+    leases: Heap,
     /// Counts generations, fences and tickets.
     counter: u64,
 }
@@ -51,29 +55,33 @@ struct ActiveRun {
 
 impl Namespace {
     pub(super) fn upsert(&mut self, job: &Job, now: Timestamp) -> Upserted {
-        let generation = self.count();
-        let running = self.runs.get(&job.key).map_or(0, Vec::len);
-        let entry = self.jobs.entry(job.key.clone()).or_insert_with(|| Entry {
-            job: job.clone(),
-            generation: 0,
-            state: JobState {
-                running: running as u32,
-                ..JobState::default()
-            },
-            last: None,
-            ticket: 0,
-        });
-        let is_new = entry.generation == 0;
-        let changed = is_new || entry.job != *job;
-        if changed {
-            if is_new || !entry.job.has_same_instants(job) {
-                entry.state.reschedule(job, now);
+        let entry = match self.jobs.entry(job.key.clone()) {
+            hash_map::Entry::Occupied(entry) => {
+                let entry = entry.into_mut();
+                if entry.job == *job {
+                    return entry.upserted(false);
+                }
+                if !entry.job.has_same_instants(job) {
+                    entry.state.reschedule(job, now);
+                }
+                entry.job = job.clone();
+                entry
             }
-            entry.job = job.clone();
-            entry.generation = generation;
-        }
-        let upserted = entry.upserted(changed);
-        self.schedule(&job.key);
+            hash_map::Entry::Vacant(vacant) => {
+                let running = self.runs.get(&job.key).map_or(0, Vec::len);
+                let mut state = JobState {
+                    running: running as u32,
+                    ..JobState::default()
+                };
+                state.reschedule(job, now);
+                vacant.insert(Box::new(Entry::new(job.clone(), state)))
+            }
+        };
+        self.counter += 1;
+        entry.generation = self.counter;
+        let upserted = entry.upserted(true);
+        entry.schedule(&mut self.due, &mut self.counter);
+        self.compact();
         upserted
     }
 
@@ -89,16 +97,17 @@ impl Namespace {
         paused: bool,
         now: Timestamp,
     ) -> Option<Upserted> {
-        let generation = self.count();
         let entry = self.jobs.get_mut(key)?;
-        let changed = entry.state.paused != paused;
-        if changed {
-            entry.state.paused = paused;
-            entry.state.reschedule(&entry.job, now);
-            entry.generation = generation;
+        if entry.state.paused == paused {
+            return Some(entry.upserted(false));
         }
-        let upserted = entry.upserted(changed);
-        self.schedule(key);
+        entry.state.paused = paused;
+        entry.state.reschedule(&entry.job, now);
+        self.counter += 1;
+        entry.generation = self.counter;
+        let upserted = entry.upserted(true);
+        entry.schedule(&mut self.due, &mut self.counter);
+        self.compact();
         Some(upserted)
     }
 
@@ -329,23 +338,15 @@ impl Namespace {
     /// Puts a job where its state says that it is due; returns that.
     fn schedule(&mut self, key: &JobKey) -> Option<Timestamp> {
         let entry = self.jobs.get_mut(key)?;
-        let due = entry.state.due_at(&entry.job);
-        entry.ticket = 0;
-        if let Some(due) = due {
-            self.counter += 1;
-            entry.ticket = self.counter;
-            self.due.push(Reverse((due, entry.ticket, key.clone())));
-        }
+        let due = entry.schedule(&mut self.due, &mut self.counter);
         self.compact();
         due
     }
 
     fn compact(&mut self) {
         if self.due.len() > 2 * self.jobs.len() + SMALL_HEAP {
-            let jobs = &self.jobs;
-            self.due.retain(|Reverse((_, ticket, key))| {
-                jobs.get(key).is_some_and(|entry| entry.ticket == *ticket)
-            });
+            let entries = self.jobs.values().filter_map(|entry| entry.in_heap());
+            self.due = entries.collect();
         }
         if self.leases.len() > 2 * self.active + SMALL_HEAP {
             let runs = &self.runs;
@@ -355,14 +356,37 @@ impl Namespace {
             });
         }
     }
-
-    fn count(&mut self) -> u64 {
-        self.counter += 1;
-        self.counter
-    }
 }
 
 impl Entry {
+    fn new(job: Job, state: JobState) -> Self {
+        Self {
+            job,
+            generation: 0,
+            state,
+            last: None,
+            ticket: 0,
+        }
+    }
+
+    /// What the heap must hold of it.
+    fn in_heap(&self) -> Option<Reverse<(Timestamp, u64, JobKey)>> {
+        let due = self.state.due_at(&self.job)?;
+        Some(Reverse((due, self.ticket, self.job.key.clone())))
+    }
+
+    /// Puts itself where its state says that it is due; returns that.
+    fn schedule(&mut self, heap: &mut Heap, counter: &mut u64) -> Option<Timestamp> {
+        let due = self.state.due_at(&self.job);
+        self.ticket = 0;
+        if let Some(due) = due {
+            *counter += 1;
+            self.ticket = *counter;
+            heap.push(Reverse((due, self.ticket, self.job.key.clone())));
+        }
+        due
+    }
+
     fn upserted(&self, changed: bool) -> Upserted {
         Upserted {
             generation: self.generation,

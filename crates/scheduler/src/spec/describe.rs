@@ -138,8 +138,9 @@ fn hours_in_words(hours: u64) -> String {
     match step(hours, 24) {
         Some(step) => format!("every {} hour", ordinal(step)),
         None => {
+            let plural = if hours.count_ones() == 1 { "" } else { "s" };
             let hours = ranges(hours, |hour| format!("{hour:02}"));
-            format!("the hours {}", join(hours))
+            format!("the hour{plural} {}", join(hours))
         }
     }
 }

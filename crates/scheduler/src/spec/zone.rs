@@ -5,7 +5,7 @@
 //! skips wall times, a fold repeats them.
 
 use jiff::{
-    Timestamp,
+    SignedDuration, Timestamp,
     civil::DateTime,
     tz::{AmbiguousOffset, Offset, TimeZone},
 };
@@ -24,6 +24,9 @@ const ELAPSED: Dst = Dst {
 
 /// Segments walked through at most: more than a zone has within the horizon of a civil search.
 const MAX_SEGMENTS: usize = 512;
+
+/// No zone leaves an offset and returns to it sooner.
+const SHORTEST_EXCURSION: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 pub(super) fn next_after(
     fields: &Fields,
@@ -50,10 +53,16 @@ fn next_away_from_transitions(
     after: Timestamp,
     tz: &TimeZone,
 ) -> Option<Timestamp> {
-    let here = tz.to_datetime(after);
-    unambiguous_offset(tz, here)?;
+    let offset_here = tz.to_offset(after);
+    let here = offset_here.to_datetime(after);
     let next = fields.next(here)?;
-    unambiguous_offset(tz, next)?.to_timestamp(next).ok()
+    let offset = unambiguous_offset(tz, next)?;
+    // A fold here ends with another offset, and does not end again soon.
+    let same_segment = offset == offset_here && next.duration_since(here) <= SHORTEST_EXCURSION;
+    if !same_segment {
+        unambiguous_offset(tz, here)?;
+    }
+    offset.to_timestamp(next).ok()
 }
 
 fn unambiguous_offset(tz: &TimeZone, civil: DateTime) -> Option<Offset> {
@@ -77,7 +86,7 @@ struct Segment {
 impl Segment {
     /// The segment of `from` and those after it.
     fn walk(tz: &TimeZone, from: Timestamp) -> impl Iterator<Item = Self> {
-        let second = jiff::SignedDuration::from_secs(1);
+        let second = SignedDuration::from_secs(1);
         let past = from.checked_add(second).unwrap_or(Timestamp::MAX);
         let offset = tz.to_offset(from);
         let (start, before) = tz
@@ -162,7 +171,7 @@ impl Segment {
 
 fn just_before(civil: DateTime) -> DateTime {
     civil
-        .checked_sub(jiff::SignedDuration::from_secs(1))
+        .checked_sub(SignedDuration::from_secs(1))
         .unwrap_or(DateTime::MIN)
 }
 
@@ -197,8 +206,7 @@ mod tests {
                         unreachable!()
                     };
                     for minutes in (-200..200).step_by(17 + step) {
-                        let after =
-                            transition.timestamp() + jiff::SignedDuration::from_mins(minutes);
+                        let after = transition.timestamp() + SignedDuration::from_mins(minutes);
                         let dst = if fields.interval {
                             ELAPSED
                         } else {
@@ -215,5 +223,22 @@ mod tests {
             }
         }
         assert!(compared > 10_000, "only {compared}");
+    }
+
+    #[test]
+    fn no_zone_returns_to_an_offset_sooner_than_the_shortest_excursion() {
+        let mut returns = 0;
+        for name in jiff::tz::db().available() {
+            let tz = TimeZone::get(name.as_str()).unwrap();
+            for segment in Segment::walk(&tz, Timestamp::MIN) {
+                let returned = segment.end.filter(|(_, next)| *next == segment.before);
+                if let Some((end, _)) = returned.filter(|_| segment.offset != segment.before) {
+                    let away = end.duration_since(segment.start);
+                    assert!(away > SHORTEST_EXCURSION, "{} at {end}", name.as_str());
+                    returns += 1;
+                }
+            }
+        }
+        assert!(returns > 10_000, "only {returns}");
     }
 }

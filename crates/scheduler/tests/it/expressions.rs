@@ -315,6 +315,7 @@ fn description_is_a_plain_sentence() {
         ("0 */2 * * *", "every second hour"),
         ("0 9-17 * * *", "at minute 0 in the hours 09 to 17"),
         ("*/5 */3 * * *", "every 5 minutes in every third hour"),
+        ("* 9 * * *", "every minute in the hour 09"),
         ("@every 90s", "every 1 minute 30 seconds"),
         ("@every 1h", "every hour"),
         ("@every 2h30m", "every 2 hours 30 minutes"),
