@@ -5,6 +5,7 @@
     reason = "a test fails by panicking; clippy exempts only functions marked as tests"
 )]
 
+mod chaos;
 mod client;
 mod connecting;
 mod defects;
