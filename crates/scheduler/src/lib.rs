@@ -26,8 +26,8 @@
 //!   during a run follow [`Overlap`]. If the wall clock goes back, nothing fires twice.
 //! - Errors, panics and timeouts are outcomes: stored with the job, and harmless to others.
 //! - After [`Scheduler::shutdown`] there are no tasks and no timers, and it can be started again.
-//! - Store errors and panics are logged and retried with backoff and jitter; runs whose process died are
-//!   claimed again when their lease (10 s) has ended.
+//! - Errors and panics of the store are logged, and its calls retried with backoff and jitter; runs
+//!   whose process died are claimed again when their lease (10 s) has ended.
 //!
 //! # Features
 //!

@@ -67,6 +67,10 @@ impl Scheduler {
     /// Starts to claim and to run what is due. Does nothing if it is started; during a shutdown
     /// it waits for that to end and starts anew.
     ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
     /// # Cancel safety
     ///
     /// Dropped before it is done, it has not started anything.

@@ -133,5 +133,6 @@ async fn work_until_killed(file: &Path) -> ! {
         }
     }
     scheduler.start().await;
-    std::future::pending().await
+    sleep(Duration::from_secs(60)).await;
+    panic!("nobody has killed it");
 }
