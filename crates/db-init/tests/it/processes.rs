@@ -72,11 +72,7 @@ async fn process_killed_between_migrations_leaves_none_and_the_next_applies_all(
     let file = directory.path().join("new.db");
     let name = "processes::process_killed_between_migrations_leaves_none_and_the_next_applies_all";
     let mut child = spawn(name, &file);
-    let log = directory.path().join("new.db-wal");
-    while std::fs::metadata(&log).map_or(0, |log| log.len()) < SECOND_AT_WORK {
-        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    second_at_work(&mut child, &directory.path().join("new.db-wal")).await;
     child.kill().unwrap();
     child.wait().unwrap();
 
@@ -99,6 +95,14 @@ async fn process_killed_between_migrations_leaves_none_and_the_next_applies_all(
         .unwrap();
     assert_eq!(count, 1);
     assert!(database.close(Duration::from_secs(10)).await.complete);
+}
+
+/// Waits until the log holds more than the first migration makes.
+async fn second_at_work(child: &mut Child, log: &Path) {
+    while std::fs::metadata(log).map_or(0, |log| log.len()) < SECOND_AT_WORK {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 fn database(
