@@ -26,8 +26,9 @@ impl Findings {
     }
 
     pub(crate) fn title(&mut self, title: &str) {
+        self.one_line("/title", title);
         match title.chars().count() {
-            0 => self.add("/title", "must not be empty"),
+            _ if title.trim().is_empty() => self.add("/title", "must not be empty"),
             length if length > MAX_TITLE => {
                 let detail = format!("has {length} characters, at most {MAX_TITLE} are allowed");
                 self.add("/title", detail);
@@ -36,7 +37,19 @@ impl Findings {
         }
     }
 
+    fn one_line(&mut self, pointer: &str, text: &str) {
+        if text.contains(char::is_control) {
+            self.add(
+                pointer,
+                "must not contain line breaks or other control characters",
+            );
+        }
+    }
+
     pub(crate) fn body(&mut self, body: &str) {
+        if body.contains('\0') {
+            self.add("/body", "must not contain the character NUL");
+        }
         let length = body.chars().count();
         if length > MAX_BODY {
             let detail = format!("has {length} characters, at most {MAX_BODY} are allowed");
@@ -45,6 +58,7 @@ impl Findings {
     }
 
     pub(crate) fn topic(&mut self, topic: Option<&str>) {
+        self.one_line("/topic", topic.unwrap_or_default());
         let length = topic.map(|topic| topic.chars().count());
         if length.is_some_and(|length| length == 0 || length > MAX_TOPIC) {
             self.add("/topic", format!("must have 1 to {MAX_TOPIC} characters"));
@@ -138,6 +152,11 @@ mod tests {
     #[test]
     fn lengths_count_characters_at_both_ends() {
         assert_eq!(pointers(|f| f.title("")), ["/title"]);
+        assert_eq!(pointers(|f| f.title(" ")), ["/title"]);
+        assert_eq!(pointers(|f| f.title("a\nb")), ["/title"]);
+        assert_eq!(pointers(|f| f.topic(Some("a\0"))), ["/topic"]);
+        assert_eq!(pointers(|f| f.body("a\0")), ["/body"]);
+        assert!(pointers(|f| f.body("a\nb")).is_empty());
         assert!(pointers(|f| f.title(&"ü".repeat(MAX_TITLE))).is_empty());
         assert_eq!(
             pointers(|f| f.title(&"x".repeat(MAX_TITLE + 1))),

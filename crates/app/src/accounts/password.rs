@@ -14,7 +14,7 @@ use super::AccountError;
 
 /// Hashes and checks passwords with argon2id (RFC 9106).
 ///
-/// Each hash takes 19 MiB and some 50 ms of a core, so only [`SLOTS`] run at a time, away from the
+/// Each hash takes 19 MiB and some 50 ms of a core, so only two run at a time, away from the
 /// threads that serve requests; the others wait in line. The memory is kept and used again:
 /// allocated anew it would be scattered over the allocator's arenas and never given back.
 #[derive(Debug)]

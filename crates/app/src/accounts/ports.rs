@@ -77,44 +77,98 @@ pub struct Token {
 }
 
 /// Where users, sessions and tokens are kept.
+///
+/// Each call is one transaction, durable when it returns.
+///
+/// # Cancel safety
+///
+/// A call that is dropped has either happened as a whole or not at all.
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait AccountStore: Send + Sync {
     /// Whether anybody can log in as administrator.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn has_admin(&self) -> Result<bool, StoreError>;
 
     /// Stores the first administrator, unless there is one: of any number of concurrent calls one
     /// answers `true`.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn create_first_admin(&self, user: &StoredUser) -> Result<bool, StoreError>;
 
     /// Stores a user, unless the name is taken: then `false`.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn create_user(&self, user: &StoredUser) -> Result<bool, StoreError>;
 
     /// The user of that name.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn user_by_name(&self, username: &Username) -> Result<Option<StoredUser>, StoreError>;
 
     /// Whether there is a user with that id.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn user_exists(&self, id: Uuid) -> Result<bool, StoreError>;
 
     /// Up to `limit` users with ids after `after`, in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn users(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<User>, StoreError>;
 
     /// Stores a session.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn create_session(&self, session: &Session) -> Result<(), StoreError>;
 
     /// The session of that key, ended or not, and its user.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn session(&self, hash: &SecretHash) -> Result<Option<(Session, User)>, StoreError>;
 
     /// Deletes a session; nothing happens if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn delete_session(&self, hash: &SecretHash) -> Result<(), StoreError>;
 
     /// Stores a token.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn create_token(&self, token: &Token) -> Result<(), StoreError>;
 
     /// The token of that key, ended or not, and its user.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn token(&self, hash: &SecretHash) -> Result<Option<(Token, User)>, StoreError>;
 
     /// Up to `limit` tokens of a user with ids after `after`, in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn tokens(
         &self,
         user_id: Uuid,
@@ -123,5 +177,9 @@ pub trait AccountStore: Send + Sync {
     ) -> Result<Vec<Token>, StoreError>;
 
     /// Deletes a user's token: `false` if there is none, or it is somebody else's.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
     async fn delete_token(&self, user_id: Uuid, id: Uuid) -> Result<bool, StoreError>;
 }

@@ -46,8 +46,8 @@ pub struct LoggedIn {
     pub session: Secret,
     /// What the CSRF header of this session must say.
     pub csrf: String,
-    /// When the session ends.
-    pub expires_at: Timestamp,
+    /// How long the session lasts.
+    pub lasts: SignedDuration,
 }
 
 impl Accounts {
@@ -389,7 +389,7 @@ impl Accounts {
             user,
             csrf: SecretHash::csrf(secret.expose()),
             session: secret,
-            expires_at,
+            lasts: SESSION,
         })
     }
 

@@ -1,8 +1,6 @@
 use std::{ops::Deref, sync::Arc};
 
 use http::Uri;
-use jiff::Timestamp;
-use steadfast_clock::Clock;
 use steadfast_lifecycle::LifecycleHandle;
 use steadfast_notifications::{Notifications, Schedules};
 use steadfast_privacy::Privacy;
@@ -37,8 +35,6 @@ pub struct ApiParts {
     pub limits: Arc<RequestLimits>,
     /// Tickets for WebSockets.
     pub tickets: Tickets,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
     /// Where browsers reach the service, if not at the address that it listens on.
     pub public_url: Option<Uri>,
     /// Whether cookies are sent over TLS only.
@@ -59,12 +55,6 @@ impl Api {
         let user = user.id.to_string();
         self.hub
             .disconnect(user.as_str(), Disconnect::FORCE_RECONNECT);
-    }
-
-    /// The wall clock's time.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        Timestamp::try_from(self.clock.wall()).unwrap_or(Timestamp::MAX)
     }
 }
 

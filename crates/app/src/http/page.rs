@@ -7,6 +7,9 @@ use super::problem::Problem;
 /// The most items of a page.
 const MAX_LIMIT: u32 = 200;
 
+/// The items of a page where nothing is said.
+const DEFAULT_LIMIT: u32 = 50;
+
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PageView<T> {
@@ -49,16 +52,22 @@ pub(super) struct IdPage {
 impl IdPage {
     /// After which id, and how many.
     pub(super) fn read(&self) -> Result<(Option<Uuid>, u32), Problem> {
-        let limit = self.limit.unwrap_or(50);
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            return Err(Problem::field(
-                "?limit",
-                format!("must be 1 to {MAX_LIMIT}"),
-            ));
-        }
+        let limit = page_limit(self.limit)?;
         let cursor = self.cursor.as_deref().map(str::parse).transpose();
         let after = cursor
             .map_err(|_| Problem::field("?cursor", "must be the `next` of the page before"))?;
         Ok((after, limit))
     }
+}
+
+/// How many items a page has, where so many were asked for.
+pub(super) fn page_limit(wanted: Option<u32>) -> Result<u32, Problem> {
+    let limit = wanted.unwrap_or(DEFAULT_LIMIT);
+    if (1..=MAX_LIMIT).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Problem::field(
+        "?limit",
+        format!("must be 1 to {MAX_LIMIT}"),
+    ))
 }

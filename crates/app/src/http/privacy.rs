@@ -9,7 +9,7 @@ use super::{
     Api,
     caller::Caller,
     extract::{Json, Query},
-    page::PageView,
+    page::{PageView, page_limit},
     problem::{Kind, Problem, ProblemBody},
 };
 use crate::{
@@ -55,10 +55,7 @@ async fn runs(
     Query(query): Query<RunsQuery>,
 ) -> Result<axum::Json<PageView<Run>>, Problem> {
     may_read(&caller)?;
-    let limit = query.limit.unwrap_or(50);
-    if !(1..=200).contains(&limit) {
-        return Err(Problem::field("?limit", "must be 1 to 200"));
-    }
+    let limit = page_limit(query.limit)?;
     let runs = api
         .privacy
         .runs(query.operation, query.cursor, limit + 1)

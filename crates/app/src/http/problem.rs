@@ -243,6 +243,10 @@ impl IntoResponse for Problem {
 }
 
 /// The layer that writes the bodies of problems.
+///
+/// # Cancel safety
+///
+/// Dropped with the request.
 pub(super) async fn render(request: Request, next: Next) -> Response {
     let id = request
         .extensions()

@@ -16,6 +16,10 @@ impl RequestId {
 }
 
 /// The layer that gives each request its id and its log span, and counts it.
+///
+/// # Cancel safety
+///
+/// Dropped with the request, which is then not counted.
 pub(super) async fn layer(mut request: Request, next: Next) -> Response {
     let id = RequestId(Uuid::new_v4());
     request.extensions_mut().insert(id);

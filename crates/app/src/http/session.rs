@@ -45,7 +45,7 @@ pub(super) struct SessionView {
 impl SessionView {
     /// The answer that begins a session: cookie and body.
     pub(super) fn begin(api: &Api, logged_in: &LoggedIn) -> impl IntoResponse + use<> {
-        let max_age = logged_in.expires_at.duration_since(api.now()).as_secs();
+        let max_age = logged_in.lasts.as_secs();
         let cookie = cookie(api, logged_in.session.expose(), max_age);
         let csrf = Some(logged_in.csrf.clone());
         let view = Self {

@@ -57,6 +57,10 @@ async fn ticket(State(api): State<Api>, caller: Caller) -> Result<impl IntoRespo
 
 /// Opens a WebSocket: for a ticket, a bearer token, or a session's cookie. With none of them, the
 /// `connect` command must bring a token. That a page is our own is seen to by the hub.
+///
+/// # Cancel safety
+///
+/// Dropped before it answers, no socket is open.
 pub(super) async fn upgrade(
     State(api): State<Api>,
     Query(query): Query<WsQuery>,

@@ -27,6 +27,10 @@ impl Background {
     }
 
     /// Tells the work to end and waits until it has.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the work ends all the same, unwatched.
     pub(super) async fn end(&self) {
         let running = self
             .running

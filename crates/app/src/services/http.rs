@@ -54,7 +54,6 @@ impl HttpService {
             lifecycle,
             limits: Arc::new(limits),
             tickets: Tickets::new(self.clock.clone()),
-            clock: self.clock.clone(),
             public_url: self.config.public_url.clone(),
             secure_cookies: self.config.is_public_https(),
         }))
