@@ -109,6 +109,18 @@ async fn lock_held_by_another_is_waited_for_and_then_named() {
         .await
         .unwrap();
     assert_eq!(left, 0, "the lock outlived the migration");
+
+    // Whoever locks the table itself does not make the question what is pending wait for ever.
+    let mut holder = PgConnection::connect(&url).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE steadfast_migration IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();
+    let set = notes();
+    let pending = tokio::time::timeout(Duration::from_secs(10), backend.pending(&set));
+    let error = pending.await.expect("it is bounded").unwrap_err();
+    assert_eq!(error.class(), Class::Transient);
+    assert!(chain(&error).ends_with("no answer from postgres within 300ms"));
+    holder.close().await.unwrap();
+    assert!(backend.pending(&set).await.unwrap().is_empty());
     backend.close(&pool).await;
 }
 

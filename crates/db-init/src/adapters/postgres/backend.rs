@@ -173,9 +173,18 @@ impl Backend for PostgresBackend {
 
     async fn pending(&self, migrations: &MigrationSet) -> Result<Vec<MigrationId>, MigrationError> {
         let mut connection = self.direct().await.map_err(reach)?;
-        let pending = migrate::pending(&mut connection, migrations).await;
-        let _ = connection.close().await;
-        pending
+        let within = self.options.lock_timeout;
+        let pending = migrate::pending(&mut connection, migrations);
+        match tokio::time::timeout(within, pending).await {
+            Ok(pending) => {
+                let _ = connection.close().await;
+                pending
+            }
+            Err(_) => {
+                let _ = connection.close_hard().await;
+                Err(migrate::no_answer(LedgerOperation::Read, within))
+            }
+        }
     }
 
     fn stats(&self, pool: &PgPool) -> PoolStats {

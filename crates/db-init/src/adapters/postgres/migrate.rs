@@ -73,13 +73,7 @@ fn not_locked(error: RetryError<Refusal>) -> MigrationError {
         Some(Refusal::Held) => MigrationError::Locked { waited },
         Some(Refusal::Failed(error)) => ledger(LedgerOperation::Lock, error),
         // The first poll was cut off.
-        None => MigrationError::Ledger {
-            operation: LedgerOperation::Lock,
-            source: BackendError::new(
-                Class::Transient,
-                format!("no answer from postgres within {waited:?}"),
-            ),
-        },
+        None => no_answer(LedgerOperation::Lock, waited),
     }
 }
 
@@ -176,6 +170,14 @@ fn commit_failed(error: sqlx::Error) -> MigrationError {
     MigrationError::Ledger {
         operation: LedgerOperation::Commit,
         source: wrap(class, "postgres did not confirm", error),
+    }
+}
+
+pub(super) fn no_answer(operation: LedgerOperation, within: Duration) -> MigrationError {
+    let action = format!("no answer from postgres within {within:?}");
+    MigrationError::Ledger {
+        operation,
+        source: BackendError::new(Class::Transient, action),
     }
 }
 

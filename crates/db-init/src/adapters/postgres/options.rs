@@ -79,7 +79,8 @@ impl PostgresOptions {
         self
     }
 
-    /// How long to wait for another process that is migrating.
+    /// How long to wait for another process that is migrating, be it to migrate next or to read
+    /// what is pending.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
