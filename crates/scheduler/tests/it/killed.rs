@@ -40,10 +40,8 @@ async fn occurrences_of_a_killed_process_are_run_after_their_lease_and_finished_
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    while (count(&pool, "done").await, count(&pool, "running").await) != (JOBS, 2 * JOBS) {
-        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
-        sleep(Duration::from_millis(5)).await;
-    }
+    wait_for_runs(&pool, JOBS, 2 * JOBS).await;
+    assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
     child.kill().unwrap();
     child.wait().unwrap();
     let leases: (i64, i64) = sqlx::query_as(
@@ -58,9 +56,7 @@ async fn occurrences_of_a_killed_process_are_run_after_their_lease_and_finished_
     let heir = Scheduler::builder("ns", store, handler.clone()).lease(LEASE);
     let heir = heir.poll(Duration::from_millis(100)).build().unwrap();
     heir.start().await;
-    while count(&pool, "running").await > 0 {
-        sleep(Duration::from_millis(5)).await;
-    }
+    wait_for_runs(&pool, 3 * JOBS, 0).await;
     let mut fires = handler.fires();
     fires.sort_by_key(|fire| fire.key.to_string());
     let keys: Vec<&str> = fires.iter().map(|fire| fire.key.as_str()).collect();
@@ -95,13 +91,19 @@ async fn occurrences_of_a_killed_process_are_run_after_their_lease_and_finished_
     heir.shutdown(Duration::from_secs(5)).await;
 }
 
-async fn count(pool: &SqlitePool, state: &str) -> usize {
-    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sched_run WHERE state = ?1")
-        .bind(state)
+/// Waits until this many runs are done, and this many at work.
+async fn wait_for_runs(pool: &SqlitePool, done: usize, running: usize) {
+    let mut counts = (0, 0);
+    while counts != (done as i64, running as i64) {
+        sleep(Duration::from_millis(5)).await;
+        counts = sqlx::query_as(
+            "SELECT COUNT(*) FILTER (WHERE state = 'done'),
+                    COUNT(*) FILTER (WHERE state = 'running') FROM sched_run",
+        )
         .fetch_one(pool)
         .await
         .unwrap();
-    count as usize
+    }
 }
 
 /// Ends what is quick at once, and nothing else ever.
