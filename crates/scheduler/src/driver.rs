@@ -92,7 +92,6 @@ impl Driver {
 
     pub(crate) async fn run(mut self) -> ShutdownReport {
         loop {
-            self.notice_jump();
             self.attend_to_store().await;
             let pause = self.until(self.wake_at());
             self.shared.alarm.set(self.next_due);
@@ -183,6 +182,9 @@ impl Driver {
     }
 
     async fn claim(&mut self) -> Result<(), StoreError> {
+        if self.notice_jump() {
+            return Ok(());
+        }
         let shared = self.shared.clone();
         let now = shared.now();
         let called_for = self.next_due <= now || self.next_poll <= shared.clock.monotonic();
@@ -337,9 +339,9 @@ impl Driver {
         wake_at
     }
 
-    /// After a jump of the clock, leases come before claims: one that seems to have ended may be
-    /// that of a run at work here.
-    fn notice_jump(&mut self) {
+    /// Whether the clock has jumped; leases come before claims then, since one that seems to have
+    /// ended may be that of a run at work here.
+    fn notice_jump(&mut self) -> bool {
         let seen = (self.shared.now(), self.shared.clock.monotonic());
         let passed = seen.1.saturating_duration_since(self.last_seen.1);
         let passed = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
@@ -348,7 +350,8 @@ impl Driver {
             .duration_since(self.last_seen.0)
             .saturating_sub(passed);
         self.last_seen = seen;
-        if jump.as_secs().abs() >= JUMP_SECONDS {
+        let jumped = jump.as_secs().abs() >= JUMP_SECONDS;
+        if jumped {
             tracing::warn!(
                 namespace = %self.shared.settings.namespace,
                 seconds = jump.as_secs(),
@@ -357,6 +360,7 @@ impl Driver {
             self.next_renewal = seen.1;
             self.next_poll = seen.1;
         }
+        jumped
     }
 
     async fn purge(&mut self) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, SystemTime},
@@ -192,4 +192,47 @@ async fn driver_that_died_is_noticed_and_a_new_one_runs_what_it_left() {
     let fires = handler.wait_for_fires(2).await;
     assert_eq!(fires[0].scheduled_for, fires[1].scheduled_for);
     assert!(fires[0].fence < fires[1].fence);
+}
+
+#[tokio::test(start_paused = true)]
+async fn jump_of_the_clock_during_an_answer_of_the_store_is_noticed_before_the_next_claim() {
+    let calls: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let clock = Arc::new(ManualClock::ticking(wall(at("00:30:00"))));
+    let mut store = MockJobStore::new();
+    let log = calls.clone();
+    store.expect_claim_due().returning(move |_| {
+        let mut log = log.lock().unwrap();
+        log.push("claim");
+        let mut runs = vec![run(log.len() as u64)];
+        runs[0].id.key = format!("job {}", log.len()).as_str().into();
+        runs.retain(|_| log.len() <= 2);
+        Ok(Claimed {
+            runs,
+            next_due: None,
+        })
+    });
+    let (log, jumping) = (calls.clone(), clock.clone());
+    store.expect_finish().returning(move |_, _, _, now| {
+        log.lock().unwrap().push("finish");
+        jumping.shift_wall(3_600);
+        Ok(Some(now))
+    });
+    let log = calls.clone();
+    store.expect_renew().returning(move |_, _, _, _| {
+        log.lock().unwrap().push("renew");
+        Ok(Vec::new())
+    });
+    let scheduled_for = at("00:30:00");
+    store
+        .expect_request_run()
+        .returning(move |_, _, _| Ok(RunNow::Accepted { scheduled_for }));
+    let set = |builder: steadfast_scheduler::SchedulerBuilder| builder.clock(clock.clone());
+    let fixture = Fixture::with(Arc::new(store), Behaviour::UntilCancelled, set);
+    fixture.scheduler.start().await;
+    fixture.handler.wait_for_fires(1).await;
+    fixture.handler.behave(Behaviour::Succeed);
+    fixture.scheduler.run_now(&"job 2".into()).await.unwrap();
+    sleep(Duration::from_millis(10)).await;
+    let calls = calls.lock().unwrap().clone();
+    assert_eq!(calls, ["claim", "claim", "finish", "renew", "claim"]);
 }
