@@ -215,6 +215,34 @@ async fn begin_write_takes_the_lock_at_once() {
 }
 
 #[tokio::test]
+async fn transaction_that_sqlite_rolls_back_by_itself_leaves_a_usable_writer() {
+    let directory = tempfile::tempdir().unwrap();
+    let pools = backend(&directory.path().join("app.db"))
+        .connect()
+        .await
+        .unwrap();
+    let run = async |sql: &'static str| {
+        let mut transaction = pools.begin_write().await?;
+        sqlx::query(sql).execute(&mut *transaction).await?;
+        transaction.commit().await
+    };
+    run("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        .await
+        .unwrap();
+    run("INSERT INTO t VALUES (1)").await.unwrap();
+    // As a full disk does: the statement fails, and the transaction is gone with it.
+    run("INSERT OR ROLLBACK INTO t VALUES (1)")
+        .await
+        .unwrap_err();
+    run("INSERT INTO t VALUES (2)").await.unwrap();
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM t")
+        .fetch_one(&pools.reader)
+        .await
+        .unwrap();
+    assert_eq!(rows, 2);
+}
+
+#[tokio::test]
 async fn file_locked_by_another_is_waited_for_and_then_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.db");

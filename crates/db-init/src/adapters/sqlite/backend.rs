@@ -82,6 +82,12 @@ impl SqliteBackend {
             .idle_timeout(self.options.idle_timeout)
             .max_lifetime(self.options.max_lifetime)
             .test_before_acquire(true)
+            // Where SQLite has rolled back by itself (disk full, I/O error), sqlx's own rollback
+            // fails and the connection counts as inside of a transaction for ever.
+            .before_acquire(|connection, _| {
+                let usable = !connection.is_in_transaction();
+                Box::pin(async move { Ok(usable) })
+            })
             .connect_lazy_with(options)
     }
 
