@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Lifecycle {
-    /// Installs the handlers of `SIGTERM` and `SIGINT`, starts every service, and runs until it is
+    /// Installs the handlers of `SIGTERM`, `SIGINT` and `SIGHUP`, starts every service, and runs until it is
     /// asked to stop; see [`run_until_stopped_by`](Self::run_until_stopped_by).
     ///
     /// # Cancel safety

@@ -4,60 +4,70 @@ use steadfast_clock::Clock;
 use steadfast_sync::{ConfigError, KeyedRateLimiter, Quota, RateError};
 
 use super::{AccountError, Username};
+use crate::network::network;
 
-/// Tries at once.
-const BURST: u32 = 10;
+/// Failures at once, of one client at one account.
+const PER_ACCOUNT: u32 = 10;
 
-/// In which time that many tries are allowed again.
+/// Failures at once, of one client at any accounts.
+const PER_CLIENT: u32 = 100;
+
+/// In which time as many failures are allowed again.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// How often somebody may try to log in: per account, against guessing its password from many
-/// addresses, and per address, against guessing many accounts' passwords.
+/// How often somebody may fail to log in: one client at one account, against guessing its
+/// password, and one client at all of them, against trying one password on each.
+///
+/// Only failures count, and only those of the same client: nobody can lock somebody else out.
 #[derive(Debug)]
 pub(super) struct LoginLimits {
-    by_account: KeyedRateLimiter<Username>,
-    by_address: KeyedRateLimiter<IpAddr>,
+    at_account: KeyedRateLimiter<(IpAddr, Username)>,
+    at_any: KeyedRateLimiter<IpAddr>,
 }
 
 impl LoginLimits {
     pub(super) fn new(clock: &Arc<dyn Clock>) -> Result<Self, AccountError> {
         let limits = || {
             Ok(Self {
-                by_account: limiter(clock)?,
-                by_address: limiter(clock)?,
+                at_account: limiter(PER_ACCOUNT, clock)?,
+                at_any: limiter(PER_CLIENT, clock)?,
             })
         };
         limits().map_err(|source| AccountError::Limits { source })
     }
 
-    pub(super) fn charge_account(&self, username: &Username) -> Result<(), AccountError> {
-        charge(&self.by_account, username)
+    /// Refuses a client that has failed too often.
+    pub(super) fn check(&self, from: IpAddr, account: &Username) -> Result<(), AccountError> {
+        let client = network(from);
+        self.at_any
+            .peek(&client, 1)
+            .and_then(|()| self.at_account.peek(&(client, account.clone()), 1))
+            .map_err(|error| too_many(&error))
     }
 
-    pub(super) fn charge_address(&self, address: IpAddr) -> Result<(), AccountError> {
-        charge(&self.by_address, &address)
+    /// Counts a failure.
+    pub(super) fn failed(&self, from: IpAddr, account: &Username) {
+        let client = network(from);
+        // Refused failures do not count: the client waits already.
+        let _ = self.at_any.try_acquire(&client, 1);
+        let _ = self.at_account.try_acquire(&(client, account.clone()), 1);
     }
 }
 
-fn limiter<K>(clock: &Arc<dyn Clock>) -> Result<KeyedRateLimiter<K>, ConfigError>
+fn limiter<K>(failures: u32, clock: &Arc<dyn Clock>) -> Result<KeyedRateLimiter<K>, ConfigError>
 where
     K: Clone + Eq + Hash + Send + Sync,
 {
-    let quota = Quota::new(BURST, PERIOD)?.with_burst(BURST)?;
+    let quota = Quota::new(failures, PERIOD)?.with_burst(failures)?;
     KeyedRateLimiter::builder(quota)
         .clock(clock.clone())
         .build()
 }
 
-fn charge<K>(limiter: &KeyedRateLimiter<K>, key: &K) -> Result<(), AccountError>
-where
-    K: Clone + Eq + Hash + Send + Sync,
-{
-    limiter.try_acquire(key, 1).map_err(|error| {
-        let retry_after = match error {
-            RateError::Denied { retry_after } => retry_after,
-            _ => PERIOD,
-        };
-        AccountError::TooManyAttempts { retry_after }
-    })
+fn too_many(error: &RateError) -> AccountError {
+    let retry_after = match error {
+        RateError::Denied { retry_after } => *retry_after,
+        _ => PERIOD,
+    };
+    AccountError::TooManyAttempts { retry_after }
 }

@@ -134,7 +134,7 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// If they do not, or there were too many tries for that account or from that address.
+    /// If they do not, or the client has failed too often.
     ///
     /// # Cancel safety
     ///
@@ -145,19 +145,19 @@ impl Accounts {
         username: &str,
         password: &str,
     ) -> Result<LoggedIn, AccountError> {
-        self.limits.charge_address(from)?;
-        let stored = match Username::parse(username) {
-            Ok(username) => {
-                self.limits.charge_account(&username)?;
-                self.store.user_by_name(&username).await?
-            }
-            Err(_) => None,
-        };
+        let username = Username::parse(username).map_err(|_| AccountError::WrongPassword)?;
+        self.limits.check(from, &username)?;
+        let stored = self.store.user_by_name(&username).await?;
         let hash = stored.as_ref().map(|stored| stored.password.as_str());
         let fits = self.passwords.verify(password, hash).await?;
+        // Again: of many guesses at the same time, those behind the limit must not count.
+        self.limits.check(from, &username)?;
         match stored {
             Some(stored) if fits => self.begin_session(stored.user).await,
-            _ => Err(AccountError::WrongPassword),
+            _ => {
+                self.limits.failed(from, &username);
+                Err(AccountError::WrongPassword)
+            }
         }
     }
 

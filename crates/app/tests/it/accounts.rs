@@ -86,18 +86,31 @@ async fn wrong_password_and_unknown_user_get_the_same_answer() {
 }
 
 #[tokio::test]
-async fn guessing_one_account_s_password_is_slowed_down() {
+async fn guessing_a_password_is_slowed_down_and_logging_in_is_not() {
     let server = Server::start().await;
     Client::admin(&server).await;
-    let nobody = Client::nobody(&server);
-    let mut last = None;
-    for _ in 0..11 {
-        let body = json!({"username": "root", "password": "wrong password"});
-        last = Some(nobody.post("/api/v1/auth/login", body).await);
+    for _ in 0..12 {
+        Client::log_in(&server, "root").await;
     }
-    let last = last.unwrap();
-    assert_eq!(last.status.as_u16(), 429, "{}", last.body);
-    assert!(last.headers.contains_key("retry-after"));
+    let nobody = Client::nobody(&server);
+    let log_in = async |password: &str| {
+        let body = json!({"username": "root", "password": password});
+        nobody.post("/api/v1/auth/login", body).await
+    };
+    for _ in 0..10 {
+        log_in("wrong password").await.expect(401);
+    }
+    // Also the right one has to wait now, or guessing would go on.
+    let refused = log_in(PASSWORD).await;
+    assert_eq!(refused.status.as_u16(), 429, "{}", refused.body);
+    assert!(refused.headers.contains_key("retry-after"));
+    nobody
+        .post(
+            "/api/v1/auth/login",
+            json!({"username": "other", "password": PASSWORD}),
+        )
+        .await
+        .expect(401);
 }
 
 #[tokio::test]

@@ -5,19 +5,20 @@ use tokio::signal::unix::{self, SignalKind};
 
 use crate::{Signal, SignalSource};
 
-/// `SIGTERM` and `SIGINT` of this process.
+/// `SIGTERM`, `SIGINT` and `SIGHUP` of this process.
 ///
 /// The handlers stay installed for the rest of the process's life (tokio never removes one), so
-/// that from [`install`](Self::install) on neither signal ends the process by itself. Signals of
+/// that from [`install`](Self::install) on none of them ends the process by itself. Signals of
 /// one kind that come faster than they are read may be merged into one, as POSIX has it.
 #[derive(Debug)]
 pub struct UnixSignals {
     terminate: unix::Signal,
     interrupt: unix::Signal,
+    hangup: unix::Signal,
 }
 
 impl UnixSignals {
-    /// Installs both handlers; signals are kept from now on.
+    /// Installs the handlers; signals are kept from now on.
     ///
     /// # Errors
     ///
@@ -30,6 +31,7 @@ impl UnixSignals {
         Ok(Self {
             terminate: unix::signal(SignalKind::terminate())?,
             interrupt: unix::signal(SignalKind::interrupt())?,
+            hangup: unix::signal(SignalKind::hangup())?,
         })
     }
 }
@@ -40,6 +42,7 @@ impl SignalSource for UnixSignals {
         tokio::select! {
             Some(()) = self.terminate.recv() => Signal::Terminate,
             Some(()) = self.interrupt.recv() => Signal::Interrupt,
+            Some(()) = self.hangup.recv() => Signal::Hangup,
             else => std::future::pending().await,
         }
     }

@@ -179,8 +179,8 @@ impl Drop for Parent {
 }
 
 #[test]
-fn sigterm_drains_stops_in_reverse_and_exits_0() {
-    for signal in [Signal::Terminate, Signal::Interrupt] {
+fn first_signal_drains_stops_in_reverse_and_exits_0() {
+    for signal in [Signal::Terminate, Signal::Interrupt, Signal::Hangup] {
         let mut parent = Parent::of("short");
         parent.hear("Running");
         parent.send(signal);

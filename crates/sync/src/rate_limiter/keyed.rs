@@ -181,6 +181,39 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
         }
     }
 
+    /// Says what [`try_acquire`](Self::try_acquire) would say now, and takes nothing.
+    ///
+    /// For what is charged only afterwards, such as an attempt that has failed. Others may take
+    /// the units in between.
+    ///
+    /// # Errors
+    ///
+    /// [`RateError::Denied`], [`RateError::ZeroUnits`], [`RateError::ExceedsBurst`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use steadfast_sync::{KeyedRateLimiter, Quota};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let failures = KeyedRateLimiter::new(Quota::per_minute(1)?);
+    /// failures.peek(&"alice", 1)?;
+    /// failures.peek(&"alice", 1)?;
+    /// failures.try_acquire(&"alice", 1)?;
+    /// assert!(failures.peek(&"alice", 1).is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn peek(&self, key: &K, units: u32) -> Result<(), RateError> {
+        check_units(&self.quota, units)?;
+        let hash = self.shards.hash(key);
+        let now = self.now();
+        let shard = self.shards.lock(self.shards.index(hash));
+        match shard.peek(&self.quota, hash, key, now, units) {
+            None => Ok(()),
+            Some(retry_after) => Err(RateError::Denied { retry_after }),
+        }
+    }
+
     /// Takes `units` for a key, in turn, as soon as they are there.
     ///
     /// # Errors

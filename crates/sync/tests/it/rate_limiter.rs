@@ -212,6 +212,26 @@ fn keyed_limiter_limits_each_key_by_itself() {
 }
 
 #[test]
+fn peek_says_what_try_acquire_would_say_and_takes_nothing() {
+    let clock = Arc::new(ManualClock::new(EPOCH));
+    let limiter = KeyedRateLimiter::builder(quota(10, 3))
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    for _ in 0..10 {
+        assert_eq!(limiter.peek(&"a", 3), Ok(()));
+    }
+    assert_eq!(limiter.len(), 0, "nothing is tracked");
+    limiter.try_acquire(&"a", 3).unwrap();
+    let denied = limiter.peek(&"a", 2);
+    assert!(matches!(denied, Err(RateError::Denied { .. })));
+    assert_eq!(denied, limiter.try_acquire(&"a", 2));
+    clock.advance(Duration::from_millis(200));
+    assert_eq!(limiter.peek(&"a", 2), Ok(()));
+    assert!(limiter.peek(&"a", 4).is_err(), "more than the burst");
+}
+
+#[test]
 fn key_is_forgotten_exactly_when_it_is_as_good_as_unknown() {
     let clock = Arc::new(ManualClock::new(EPOCH));
     let limiter = KeyedRateLimiter::builder(quota(1, 2))

@@ -70,6 +70,25 @@ impl<K> Shard<K> {
         }
     }
 
+    /// How long it would take until a key had units, if it has not now.
+    pub(super) fn peek(
+        &self,
+        quota: &Quota,
+        hash: u64,
+        key: &K,
+        now: u64,
+        units: u32,
+    ) -> Option<Duration>
+    where
+        K: Eq,
+    {
+        let entry = self.keys.find(hash, key)?;
+        let usage = self.keys.get(entry)?;
+        let is_free = usage.queue.is_empty();
+        let is_there = is_free && spend(quota, usage.arrival, now, units.into()).is_ok();
+        (!is_there).then(|| self.foresee(quota, entry, now, units))
+    }
+
     /// Takes units for the first in an entry's line, or says how long it has to wait.
     pub(super) fn spend_first(
         &mut self,
