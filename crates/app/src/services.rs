@@ -15,6 +15,7 @@ mod data_folder;
 mod database;
 mod http;
 mod hub;
+mod listener;
 mod outbox;
 mod privacy;
 mod scheduler;

@@ -1,8 +1,4 @@
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -10,20 +6,16 @@ use steadfast_lifecycle::{
     Health, LifecycleHandle, Service, ServiceError, ServiceSpec, StartContext, StopContext,
 };
 
-use super::{assembly::Assembly, slot::Slot};
-use crate::http::{Server, admin_router};
-
-/// How long requests at work get to finish.
-const GRACE: Duration = Duration::from_secs(5);
+use super::{assembly::Assembly, listener::Listener, slot::Slot};
+use crate::http::admin_router;
 
 /// The admin listener: first up and last down, so that the probes answer throughout.
 #[derive(Debug)]
 pub(super) struct AdminService {
-    listen: SocketAddr,
+    listener: Listener,
     lifecycle: LifecycleHandle,
     metrics: PrometheusHandle,
     assembly: Slot<Assembly>,
-    server: Mutex<Option<Arc<Server>>>,
 }
 
 impl AdminService {
@@ -34,11 +26,10 @@ impl AdminService {
         assembly: Slot<Assembly>,
     ) -> Self {
         Self {
-            listen,
+            listener: Listener::new(listen),
             lifecycle,
             metrics,
             assembly,
-            server: Mutex::default(),
         }
     }
 }
@@ -58,27 +49,13 @@ impl Service for AdminService {
             metrics.render()
         };
         let router = admin_router(self.lifecycle.clone(), render);
-        let listen = self.listen;
-        let server = Server::start(listen, router).await.map_err(|error| {
-            ServiceError::permanent(format!("cannot listen on {listen}: {error}"))
-        })?;
-        println!("probes and metrics at http://{}", server.address());
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(server));
+        let address = self.listener.start(router).await?;
+        println!("probes and metrics at http://{address}");
         Ok(())
     }
 
     async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
-        let server = self
-            .server
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(server) = server {
-            let cut = server.stop(GRACE).await;
-            if cut > 0 {
-                tracing::warn!(cut, "requests did not finish in time");
-            }
-        }
+        self.listener.stop().await;
         Ok(())
     }
 

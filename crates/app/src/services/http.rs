@@ -1,7 +1,4 @@
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
 use steadfast_clock::Clock;
@@ -9,14 +6,11 @@ use steadfast_lifecycle::{
     Health, LifecycleHandle, Service, ServiceError, ServiceSpec, StartContext, StopContext,
 };
 
-use super::{assembly::Assembly, slot::Slot};
+use super::{assembly::Assembly, listener::Listener, slot::Slot};
 use crate::{
     config::Config,
-    http::{Api, ApiParts, RequestLimits, Server, Tickets, router},
+    http::{Api, ApiParts, RequestLimits, Tickets, router},
 };
-
-/// How long requests at work get to finish.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// The public listener.
 #[derive(Debug)]
@@ -24,7 +18,7 @@ pub(super) struct HttpService {
     config: Arc<Config>,
     clock: Arc<dyn Clock>,
     assembly: Slot<Assembly>,
-    server: Mutex<Option<Arc<Server>>>,
+    listener: Listener,
 }
 
 impl HttpService {
@@ -34,10 +28,10 @@ impl HttpService {
         assembly: Slot<Assembly>,
     ) -> Self {
         Self {
+            listener: Listener::new(config.listen),
             config,
             clock,
             assembly,
-            server: Mutex::default(),
         }
     }
 
@@ -60,10 +54,10 @@ impl HttpService {
     }
 
     /// Where people reach the service.
-    fn url(&self, server: &Server) -> String {
+    fn url(&self, address: SocketAddr) -> String {
         match &self.config.public_url {
             Some(url) => url.to_string().trim_end_matches('/').to_owned(),
-            None => format!("http://{}", server.address()),
+            None => format!("http://{address}"),
         }
     }
 }
@@ -85,13 +79,8 @@ impl Service for HttpService {
             .await
             .map_err(ServiceError::permanent)?;
         let router = router(self.api(cx.lifecycle().clone())?).map_err(ServiceError::permanent)?;
-        let listen = self.config.listen;
-        let server = Server::start(listen, router).await.map_err(|error| {
-            ServiceError::permanent(format!("cannot listen on {listen}: {error}"))
-        })?;
-        let url = self.url(&server);
-        tracing::info!(address = %server.address(), "serving");
-        println!("steadfast serves at {url}");
+        let address = self.listener.start(router).await?;
+        println!("steadfast serves at {}", self.url(address));
         if must_set_up {
             let file = self.config.setup_token_file();
             println!(
@@ -99,22 +88,11 @@ impl Service for HttpService {
                 file.display()
             );
         }
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(server));
         Ok(())
     }
 
     async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
-        let server = self
-            .server
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(server) = server {
-            let cut = server.stop(GRACE).await;
-            if cut > 0 {
-                tracing::warn!(cut, "requests did not finish in time");
-            }
-        }
+        self.listener.stop().await;
         Ok(())
     }
 
