@@ -181,6 +181,38 @@ impl<E> Clone for InitError<E> {
     }
 }
 
+/// Why [`SingleFlight::run`](crate::SingleFlight::run) returned no value.
+///
+/// Every caller that joined a flight gets a clone of the same error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlightError<E> {
+    /// The work failed; the next call starts it anew.
+    #[error("the shared work failed")]
+    Failed(#[source] Arc<E>),
+    /// The work panicked; the next call starts it anew.
+    #[error("the shared work panicked: {message}")]
+    Panicked {
+        /// The panic's message, if it was text.
+        message: Arc<str>,
+    },
+    /// The work waits for its own outcome, which would never come.
+    #[error("the shared work waits for itself")]
+    Recursive,
+}
+
+impl<E> Clone for FlightError<E> {
+    fn clone(&self) -> Self {
+        match self {
+            FlightError::Failed(error) => FlightError::Failed(Arc::clone(error)),
+            FlightError::Panicked { message } => FlightError::Panicked {
+                message: Arc::clone(message),
+            },
+            FlightError::Recursive => FlightError::Recursive,
+        }
+    }
+}
+
 /// Why [`Retry::run`](crate::Retry::run) gave up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

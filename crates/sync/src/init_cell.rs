@@ -6,14 +6,10 @@ use std::{
     },
 };
 
-use self::{
-    flight::{Flight, Outcome, Seat},
-    join::Join,
-};
-use crate::InitError;
+use self::join::{Join, Landed};
+use crate::{InitError, flight::Flight};
 
 mod cached;
-mod flight;
 mod join;
 
 pub use self::cached::Cached;
@@ -71,12 +67,7 @@ struct State<T, E> {
 
 enum Phase<T, E> {
     Idle,
-    Initialising {
-        flight: Arc<Flight<T, E>>,
-        seat: Seat<T, E>,
-        /// Whether a caller found the future being polled and left without polling it.
-        turned_away: bool,
-    },
+    Initialising(Arc<Flight<Landed<T, E>>>),
     Ready(Arc<T>),
     Failed,
 }
@@ -165,17 +156,13 @@ impl<T, E> InitCell<T, E> {
         let mut state = self.locked();
         let phase = std::mem::replace(&mut state.phase, Phase::Idle);
         self.publish(&state);
-        let unused = match &phase {
-            Phase::Initialising { flight, .. } => flight.outcome.set(Err(InitError::Reset)).err(),
-            _ => None,
-        };
-        drop(state);
-        drop(unused);
         match phase {
             Phase::Ready(value) => Some(value),
-            Phase::Initialising { flight, seat, .. } => {
-                flight.callers.wake_all();
-                drop(seat);
+            Phase::Initialising(flight) => {
+                let remains = flight.end(Err(InitError::Reset));
+                drop(state);
+                flight.wake_callers();
+                drop(remains);
                 None
             }
             Phase::Idle | Phase::Failed => None,
@@ -189,7 +176,7 @@ impl<T, E> InitCell<T, E> {
         let generation = state.generation;
         match &state.phase {
             Phase::Idle => InitState::Idle,
-            Phase::Initialising { .. } => InitState::Initialising(generation),
+            Phase::Initialising(_) => InitState::Initialising(generation),
             Phase::Ready(_) => InitState::Ready(generation),
             Phase::Failed => InitState::Failed(generation),
         }
@@ -225,31 +212,20 @@ impl<T, E> InitCell<T, E> {
 
 impl<T, E> State<T, E> {
     /// Begins an attempt, whose future this thread is about to make.
-    fn begin(&mut self) -> Arc<Flight<T, E>> {
+    fn begin(&mut self) -> Arc<Flight<Landed<T, E>>> {
         self.generation += 1;
-        let flight = Arc::new(Flight::new(self.generation));
-        self.phase = Phase::Initialising {
-            flight: Arc::clone(&flight),
-            seat: Seat::Polled(std::thread::current().id()),
-            turned_away: false,
-        };
+        let flight = Arc::new(Flight::new());
+        self.phase = Phase::Initialising(Arc::clone(&flight));
         flight
     }
 
-    /// The seat of this very attempt, if it is still in flight.
-    fn seat_of(&mut self, flight: &Arc<Flight<T, E>>) -> Option<(&mut Seat<T, E>, &mut bool)> {
-        match &mut self.phase {
-            Phase::Initialising {
-                flight: current,
-                seat,
-                turned_away,
-            } if Arc::ptr_eq(current, flight) => Some((seat, turned_away)),
-            _ => None,
-        }
+    /// Whether this very attempt is in flight.
+    fn is_current(&self, flight: &Arc<Flight<Landed<T, E>>>) -> bool {
+        matches!(&self.phase, Phase::Initialising(current) if Arc::ptr_eq(current, flight))
     }
 
     /// Ends the attempt in flight; what it was is dropped once the state is unlocked.
-    fn land(&mut self, outcome: &Outcome<T, E>) -> Phase<T, E> {
+    fn land(&mut self, outcome: &Landed<T, E>) -> Phase<T, E> {
         let phase = match outcome {
             Ok(value) => Phase::Ready(Arc::clone(value)),
             Err(_) => Phase::Failed,

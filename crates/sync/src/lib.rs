@@ -1,5 +1,5 @@
-//! Race-free async primitives: keyed lock, semaphore, initialisation cell, retry, circuit breaker,
-//! rate limiters.
+//! Race-free async primitives: keyed lock, semaphore, single flight, initialisation cell, retry,
+//! circuit breaker, rate limiters.
 //!
 //! For: async services on tokio that must neither race, nor hang, nor leak when tasks are
 //! cancelled. Not for: exclusion between processes (a lease does that), and not for code that
@@ -53,6 +53,7 @@ mod slab;
 mod timeout;
 mod wait_queue;
 
+mod flight;
 mod key_table;
 
 mod async_lock;
@@ -61,6 +62,7 @@ mod init_cell;
 mod rate_limiter;
 mod retry;
 mod semaphore;
+mod single_flight;
 
 #[cfg(feature = "test-util")]
 pub mod test_util;
@@ -73,8 +75,8 @@ pub use circuit_breaker::{
 };
 pub use config::{DEFAULT_MAX_WAITERS, MAX_DURATION};
 pub use error::{
-    AcquireError, BreakerOpen, CallError, ConfigError, InitError, LockError, RateError, RetryError,
-    TryAcquireError, TryLockError,
+    AcquireError, BreakerOpen, CallError, ConfigError, FlightError, InitError, LockError,
+    RateError, RetryError, TryAcquireError, TryLockError,
 };
 pub use init_cell::{Cached, InitCell, InitState};
 pub use rate_limiter::{
@@ -82,3 +84,4 @@ pub use rate_limiter::{
 };
 pub use retry::{Decision, Retry, RetryBudget, RetryBuilder};
 pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreBuilder};
+pub use single_flight::SingleFlight;

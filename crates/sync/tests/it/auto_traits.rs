@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use steadfast_sync::{
     AsyncLock, CircuitBreaker, Decision, InitCell, KeyedRateLimiter, Quota, RateLimiter, Retry,
-    Semaphore,
+    Semaphore, SingleFlight,
 };
 
 use crate::support::millis;
@@ -37,6 +37,10 @@ fn primitives_futures_and_guards_can_cross_threads() {
     assert_shared(&cell);
     assert_send(cell.get_or_init(|_| async { Ok(key()) }));
     assert_send(cell.try_init(|_| async { Ok(key()) }));
+
+    let group = SingleFlight::<String, String, String>::new();
+    assert_shared(&group);
+    assert_send(group.run(key(), || async { Ok(key()) }));
 
     let quota = Quota::per_second(1).unwrap();
     let (direct, keyed) = (

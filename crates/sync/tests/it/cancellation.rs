@@ -11,7 +11,8 @@ use std::{
 use steadfast_clock::ManualClock;
 use steadfast_sync::{
     AsyncLock, BreakerState, CircuitBreaker, Decision, InitCell, InitState, KeyedRateLimiter,
-    Quota, RateLimiter, Retry, RetryBudget, Semaphore, test_util::cancel_at_every_poll,
+    Quota, RateLimiter, Retry, RetryBudget, Semaphore, SingleFlight,
+    test_util::cancel_at_every_poll,
 };
 use tokio::task::yield_now;
 
@@ -150,6 +151,29 @@ async fn initialising_leaves_no_attempt_behind() {
         );
         assert!(polls.await >= if exclusive { 4 } else { 2 });
     }
+}
+
+#[tokio::test]
+async fn shared_work_leaves_no_flight_behind() {
+    let (group, running) = (SingleFlight::<u8, (), ()>::new(), Arc::new(()));
+    let polls = cancel_at_every_poll(
+        |_| async {
+            let call = || {
+                let running = Arc::clone(&running);
+                group.run(1, || async {
+                    hold(running).await;
+                    Err(())
+                })
+            };
+            let outcomes = both(call(), both(call(), call())).await;
+            outcomes.0.unwrap_err();
+        },
+        |polls| {
+            let left = (group.in_flight(), Arc::strong_count(&running));
+            assert_eq!(left, (0, 1), "at poll {polls}");
+        },
+    );
+    assert!(polls.await >= 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,5 +15,6 @@ mod panics;
 mod rate_limiter;
 mod retry;
 mod semaphore;
+mod single_flight;
 mod stress;
 mod support;

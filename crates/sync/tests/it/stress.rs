@@ -11,8 +11,8 @@ use std::{
 
 use steadfast_clock::ManualClock;
 use steadfast_sync::{
-    AsyncLock, BreakerState, CircuitBreaker, Decision, InitCell, KeyedRateLimiter, Quota,
-    RateLimiter, Retry, Semaphore,
+    AsyncLock, BreakerState, CircuitBreaker, Decision, FlightError, InitCell, KeyedRateLimiter,
+    Quota, RateLimiter, Retry, Semaphore, SingleFlight,
 };
 use tokio::task::{JoinSet, yield_now};
 
@@ -159,6 +159,51 @@ async fn one_attempt_at_a_time_while_callers_leave_and_others_reset() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_execution_per_key_while_callers_leave() {
+    struct Inside(Arc<[AtomicBool; 2]>, usize);
+    impl Drop for Inside {
+        fn drop(&mut self) {
+            assert!(self.0[self.1].swap(false, Ordering::SeqCst));
+        }
+    }
+    let group = Arc::new(SingleFlight::<usize, usize, usize>::new());
+    let inside: Arc<[AtomicBool; 2]> = Arc::default();
+    let executions = Arc::new(AtomicUsize::new(0));
+    run(|mut random| {
+        let (group, inside) = (Arc::clone(&group), Arc::clone(&inside));
+        let executions = Arc::clone(&executions);
+        async move {
+            for _ in 0..ROUNDS {
+                let (key, fails) = (random.below(2), random.below(3) == 0);
+                let (inside, executions) = (Arc::clone(&inside), Arc::clone(&executions));
+                let work = move || async move {
+                    let was_inside = inside[key].swap(true, Ordering::SeqCst);
+                    let _inside = Inside(inside, key);
+                    assert!(!was_inside, "two executions");
+                    executions.fetch_add(1, Ordering::SeqCst);
+                    yield_now().await;
+                    yield_now().await;
+                    if fails { Err(key) } else { Ok(key) }
+                };
+                let mut call: Boxed<'_, _> = Box::pin(group.run(key, work));
+                if random.below(3) == 0 {
+                    let _ = poll(&mut call);
+                    continue;
+                }
+                match call.await {
+                    Ok(value) => assert_eq!(value, key),
+                    Err(FlightError::Failed(error)) => assert_eq!(*error, key),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+    })
+    .await;
+    assert_eq!(group.in_flight(), 0);
+    assert!(executions.load(Ordering::SeqCst) > ROUNDS / 10);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
