@@ -43,8 +43,8 @@ export function ScheduleForm({ api, onCreated, onCancel }: ScheduleFormProps) {
     ['title', 'body', 'cron', 'dialect', 'tz', 'misfire'],
     async () => onCreated(await api.createSchedule(draft)),
   );
-  // The preview is the younger of the two.
-  const planErrors = preview.state === 'loading' ? {} : { ...fieldErrors, ...preview.error?.fields };
+  // The preview is checked by the same rules, and is younger than what was submitted.
+  const planErrors = preview.error?.fields ?? {};
   const regions = useMemo(zonesByRegion, []);
 
   return (

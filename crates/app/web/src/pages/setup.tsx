@@ -33,9 +33,9 @@ export function SetupPage({ api, onDone, onTooLate }: SetupProps) {
       <p>Nobody has set this server up yet. Create its first administrator.</p>
       <form ref={form} onSubmit={submit} noValidate>
         <Field
-          label="Setup token"
+          label="Set-up token"
           name="token"
-          hint="Printed when the server started, and in the file setup-token of its data directory."
+          hint="In the file setup-token of the data folder; the server printed its path when it started."
           error={fieldErrors['token']}
         >
           {(input) => (
