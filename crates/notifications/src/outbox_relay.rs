@@ -1,13 +1,14 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use steadfast_clock::{Clock, SystemClock};
-use steadfast_sync::{Decision, Retry};
+use steadfast_sync::{Decision, Retry, RetryError};
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::{
-    BuildError, OutboxClaim, OutboxSignal, OutboxStore, PortError, Push, Settlement, wall,
+    BuildError, OutboxClaim, OutboxSignal, OutboxStore, PortError, Push, Settlement,
+    wall::{self, Forward},
 };
 
 /// The longest that a user's events wait after pushes have failed again and again.
@@ -22,7 +23,11 @@ const MAX_POSTPONEMENT: Duration = Duration::from_secs(60);
 /// - Events of one user are pushed in the order of their offsets, also when several relays share
 ///   a store.
 /// - A failing push is repeated a few times with jittered backoff, then the user's events are
-///   put off for 1 s, 2 s, and so on up to 60 s. Other users do not wait for it.
+///   put off for 1 s, 2 s, and so on up to 60 s. Other users wait for it for one poll at most.
+/// - An event whose push fails for good is passed over: it is in the log, and its offset is
+///   missed by clients.
+/// - A claim is given back well before its lease ends, with what is not pushed by then. A wall
+///   clock that is set back delays nothing.
 /// - At most `batch_users` users are claimed at a time, with at most `batch_events` events each.
 #[derive(Clone)]
 pub struct OutboxRelay {
@@ -30,6 +35,7 @@ pub struct OutboxRelay {
     push: Arc<dyn Push>,
     signal: OutboxSignal,
     clock: Arc<dyn Clock>,
+    time: Arc<Forward>,
     retry: Arc<Retry>,
     store_retry: Arc<Retry>,
     poll: Duration,
@@ -122,6 +128,7 @@ impl OutboxRelayBuilder {
             push: self.push,
             signal: self.signal,
             clock: self.clock,
+            time: Arc::default(),
             poll: self.poll,
             lease: self.lease,
             batch_users: self.batch_users,
@@ -151,6 +158,23 @@ impl OutboxRelay {
         }
     }
 
+    /// Makes what other relays had claimed or put off pending at once, and says how many users'
+    /// events these are.
+    ///
+    /// For a start after a crash, so that nobody waits for the lease of a dead process: call it
+    /// before [`run`](Self::run), and only where no other process has a relay on the store.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has happened as a whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub async fn release(&self) -> Result<u64, PortError> {
+        self.store.release(self.time.now(&*self.clock)).await
+    }
+
     /// Pushes what is pending, whenever the signal is raised and at each poll, until `stop` is
     /// cancelled.
     ///
@@ -161,8 +185,10 @@ impl OutboxRelay {
     ///
     /// Dropped, it stops at once; what it had claimed is pending again when the lease ends.
     pub async fn run(&self, stop: CancellationToken) {
+        let mut deliveries = JoinSet::new();
         while !stop.is_cancelled() {
-            let idle = match self.claim_and_push(&stop).await {
+            let claimed = self.claim(&mut deliveries, &stop).await;
+            let idle = match claimed {
                 Ok(claimed) => claimed == 0,
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
@@ -174,7 +200,10 @@ impl OutboxRelay {
                 let woken = timeout(self.poll, self.signal.raised());
                 let _ = stop.run_until_cancelled(woken).await;
             }
+            // Claims are cheapest in batches; but a slow push keeps others waiting for one poll.
+            let _ = timeout(self.poll, all(&mut deliveries)).await;
         }
+        all(&mut deliveries).await;
     }
 
     /// Pushes everything that is pending and not put off, and says how many claims that took.
@@ -188,37 +217,38 @@ impl OutboxRelay {
     /// If the store cannot be asked for pending events.
     pub async fn drain(&self) -> Result<usize, PortError> {
         let never = CancellationToken::new();
+        let mut deliveries = JoinSet::new();
         let mut claims = 0;
         loop {
-            match self.claim_and_push(&never).await? {
+            match self.claim(&mut deliveries, &never).await? {
                 0 => return Ok(claims),
                 claimed => claims += claimed,
             }
+            all(&mut deliveries).await;
         }
     }
 
-    async fn claim_and_push(&self, stop: &CancellationToken) -> Result<usize, PortError> {
-        let now = wall::now(&*self.clock);
+    /// Claims as many users as there are places left, and begins to deliver their events.
+    async fn claim(
+        &self,
+        deliveries: &mut JoinSet<()>,
+        stop: &CancellationToken,
+    ) -> Result<usize, PortError> {
+        let under_way = u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
+        let places = self.batch_users.saturating_sub(under_way);
+        if places == 0 {
+            return Ok(0);
+        }
+        let now = self.time.now(&*self.clock);
         let until = wall::after(now, self.lease);
         let claims = self
             .store
-            .claim(now, until, self.batch_users, self.batch_events)
+            .claim(now, until, places, self.batch_events)
             .await?;
         let claimed = claims.len();
-
-        let mut deliveries = JoinSet::new();
         for claim in claims {
             let (relay, stop) = (self.clone(), stop.clone());
             deliveries.spawn(async move { relay.deliver(&claim, &stop).await });
-        }
-        while let Some(delivered) = deliveries.join_next().await {
-            if let Err(error) = delivered {
-                let error: &dyn std::error::Error = &error;
-                error!(
-                    error,
-                    "a push panicked; its events wait for their lease to end"
-                );
-            }
         }
         Ok(claimed)
     }
@@ -236,26 +266,35 @@ impl OutboxRelay {
     }
 
     async fn push_all(&self, claim: &OutboxClaim, stop: &CancellationToken) -> Settlement {
+        // Half of the lease is for what is under way then, and for the settlement.
+        let end = self.clock.monotonic() + self.lease / 2;
         let mut pushed = None;
         for event in &claim.events {
-            if stop.is_cancelled() {
-                let at = wall::now(&*self.clock);
-                return Settlement::RetryAt { pushed, at };
+            if stop.is_cancelled() || self.clock.monotonic() >= end {
+                break;
             }
             let push = self.retry.run(
                 |_| self.push.push(claim.user_id, &claim.epoch, event),
                 decide,
             );
-            if let Err(error) = push.await {
-                let at = wall::after(wall::now(&*self.clock), postponement(claim.failures));
-                let error: &dyn std::error::Error = &error;
-                warn!(user = %claim.user_id, offset = event.offset, error, "a push is put off");
-                return Settlement::RetryAt { pushed, at };
+            match push.await {
+                Ok(()) => {}
+                Err(RetryError::NotRetryable { last, .. }) => {
+                    let error: &dyn std::error::Error = &last;
+                    error!(user = %claim.user_id, offset = event.offset, error, "an event cannot be pushed");
+                }
+                Err(error) => {
+                    let now = self.time.now(&*self.clock);
+                    let at = wall::after(now, postponement(claim.failures));
+                    let error: &dyn std::error::Error = &error;
+                    warn!(user = %claim.user_id, offset = event.offset, error, "a push is put off");
+                    return Settlement::RetryAt { pushed, at };
+                }
             }
             pushed = Some(event.offset);
         }
-        let at = wall::now(&*self.clock);
-        Settlement::Pushed { at }
+        let at = self.time.now(&*self.clock);
+        Settlement::Pushed { pushed, at }
     }
 }
 
@@ -273,6 +312,23 @@ impl fmt::Debug for OutboxRelay {
 impl fmt::Debug for OutboxRelayBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OutboxRelayBuilder").finish_non_exhaustive()
+    }
+}
+
+/// Waits until every delivery has ended.
+///
+/// # Cancel safety
+///
+/// Dropped, the others go on.
+async fn all(deliveries: &mut JoinSet<()>) {
+    while let Some(delivered) = deliveries.join_next().await {
+        if let Err(error) = delivered {
+            let error: &dyn std::error::Error = &error;
+            error!(
+                error,
+                "a push panicked; its events wait for their lease to end"
+            );
+        }
     }
 }
 

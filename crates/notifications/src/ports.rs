@@ -223,6 +223,8 @@ pub trait NotificationStore: Send + Sync {
 
     /// Up to `limit` events of a user with offsets above `after`, oldest first.
     ///
+    /// An event that cannot be read, because another version wrote it, is left out.
+    ///
     /// # Errors
     ///
     /// If the store fails.
@@ -244,6 +246,9 @@ pub trait OutboxStore: Send + Sync {
     /// Claims up to `users` users with pending events that nobody else holds at `now`, the
     /// longest waiting first, with up to `events` of their next events each.
     ///
+    /// An event that cannot be read, because another version wrote it, is logged and removed from
+    /// its log, as an old one is: it keeps nobody else's events from being claimed.
+    ///
     /// # Errors
     ///
     /// If the store fails.
@@ -261,6 +266,16 @@ pub trait OutboxStore: Send + Sync {
     ///
     /// If the store fails.
     async fn settle(&self, claim: &OutboxClaim, settlement: Settlement) -> Result<(), PortError>;
+
+    /// Makes everything that waits for a later time than `now` pending at once, makes its claims
+    /// void, and says how many users that were.
+    ///
+    /// Right only while no relay is at work on the store: whoever held a claim is dead.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    async fn release(&self, now: Timestamp) -> Result<u64, PortError>;
 }
 
 /// The live way to a user's connected clients.
@@ -269,7 +284,8 @@ pub trait OutboxStore: Send + Sync {
 pub trait Push: Send + Sync {
     /// Pushes one event to the channel `user:<id>`.
     ///
-    /// It may come again with the same offset, and must then be harmless.
+    /// It may come again with the same offset, and must then be harmless. An event that fails for
+    /// good is passed over: the next offset tells that one is missing.
     ///
     /// # Errors
     ///

@@ -183,9 +183,12 @@ pub struct OutboxClaim {
 /// How a claim ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// Every event of the claim was pushed; later ones wait in line again.
+    /// No push failed; events that were not pushed, of the claim or later ones, wait in line
+    /// again.
     Pushed {
-        /// Since when they wait.
+        /// The offset of the last event that was pushed, if any was.
+        pushed: Option<u64>,
+        /// Since when the others wait.
         at: Timestamp,
     },
     /// A push failed; the rest is pending again later.

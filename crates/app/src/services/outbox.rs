@@ -29,6 +29,9 @@ impl Service for OutboxService {
 
     async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
         let relay = self.assembly.get()?.relay.clone();
+        // This process alone holds the data, so whoever had claimed something is dead.
+        let released = relay.release().await.map_err(ServiceError::permanent)?;
+        tracing::info!(released, "the outbox is this process's");
         self.relay
             .begin(|stop| async move { relay.run(stop).await });
         Ok(())

@@ -12,27 +12,28 @@ use steadfast_clock::ManualClock;
 use steadfast_db_init::{Database, MigrationSet, SqliteBackend, SqliteOptions, SqlitePools};
 use steadfast_notifications::{
     Draft, FireOutcome, IdSource, NewSchedule, NotificationId, NotificationStore, Occurrence,
-    Schedules, UserId, V7Ids, test_util::FakeJobs,
+    OutboxStore as _, Schedules, UserId, V7Ids, test_util::FakeJobs,
 };
 use steadfast_privacy::{Records, test_util::conformance as privacy};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// A database with all tables, in a folder of its own.
-struct Stores {
+pub(crate) struct Stores {
     _folder: tempfile::TempDir,
     database: Database<SqliteBackend>,
-    pools: Arc<SqlitePools>,
-    ids: Arc<V7Ids>,
+    pub(crate) pools: Arc<SqlitePools>,
+    pub(crate) ids: Arc<V7Ids>,
 }
 
 impl Stores {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.db");
         let backend = SqliteBackend::new(path, SqliteOptions::default()).unwrap();
         let migrations = MigrationSet::new()
             .add("accounts", ACCOUNT_MIGRATIONS)
+            .and_then(|set| set.add("scheduler", steadfast_scheduler::MIGRATIONS))
             .and_then(|set| set.add("notifications", NOTIFICATION_MIGRATIONS))
             .and_then(|set| set.add("privacy", PRIVACY_MIGRATIONS))
             .unwrap();
@@ -173,6 +174,45 @@ async fn concurrent_fires_are_stored_once_with_numbers_without_gaps() {
     let log = store.events(user, 0, 100).await.unwrap();
     let offsets: Vec<_> = log.events.iter().map(|event| event.offset).collect();
     assert_eq!(offsets, (1..=20).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn event_that_cannot_be_read_blocks_nobody_and_leaves_a_visible_gap() {
+    let stores = Stores::open().await;
+    let store = stores.notifications();
+    let [poisoned, other] = [(); 2].map(|()| UserId::new(stores.ids.next_id()));
+    for user in [poisoned, poisoned, poisoned, other] {
+        let draft = Draft {
+            id: NotificationId::new(stores.ids.next_id()),
+            user_id: user,
+            title: "Water".into(),
+            body: String::new(),
+            topic: None,
+            urgent: false,
+            created_at: Timestamp::UNIX_EPOCH,
+        };
+        store.publish(&draft, None).await.unwrap();
+    }
+    sqlx::query(
+        r#"UPDATE user_event SET payload = '{"type":"later"}' WHERE user_id = ?1 AND position = 2"#,
+    )
+    .bind(poisoned.uuid())
+    .execute(&stores.pools.writer)
+    .await
+    .unwrap();
+    let offsets = |events: Vec<steadfast_notifications::UserEvent>| {
+        events.iter().map(|event| event.offset).collect::<Vec<_>>()
+    };
+
+    let log = store.events(poisoned, 0, 9).await.unwrap();
+    assert_eq!((log.newest, offsets(log.events)), (3, vec![1, 3]));
+    let (now, until) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+    let claims = store.claim(now, until, 9, 9).await.unwrap();
+    let claimed = |user| {
+        let claim = claims.iter().find(|claim| claim.user_id == user).unwrap();
+        offsets(claim.events.clone())
+    };
+    assert_eq!((claimed(poisoned), claimed(other)), (vec![1, 3], vec![1]));
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::Clock;
 use steadfast_notifications::{
-    BuildError, Draft, IdSource, MockOutboxStore, MockPush, NewNotification, NotificationId,
-    NotificationStore, OutboxRelay, OutboxStore, PortError, UserId, test_util::RecordingPush,
+    BuildError, Draft, EventPayload, IdSource, MockOutboxStore, MockPush, NewNotification,
+    NotificationId, NotificationStore, OutboxClaim, OutboxRelay, OutboxStore, PortError, Push,
+    Settlement, UserEvent, UserId, test_util::RecordingPush,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -159,10 +160,10 @@ async fn event_that_was_pushed_before_a_failure_is_not_pushed_again() {
     relay.publish(relay.world.user).await;
     let mut push = MockPush::new();
     push.expect_push()
-        .times(2)
+        .times(5)
         .returning(|_, _, event| match event.offset {
             1 => Ok(()),
-            _ => Err(PortError::permanent("the hub is gone")),
+            _ => Err(PortError::transient("the hub is gone")),
         });
     let store = relay.world.store.clone();
     let failing = OutboxRelay::builder(store, Arc::new(push), relay.world.signal.clone());
@@ -213,6 +214,138 @@ async fn claim_of_a_relay_that_died_is_pushed_after_its_lease() {
     assert!(relay.push.pushed().is_empty());
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(relay.push.offsets(relay.world.user), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn claim_of_a_relay_that_died_is_pushed_at_once_after_a_release() {
+    let relay = Relay::new();
+    relay.publish(relay.world.user).await;
+    let now = jiff::Timestamp::try_from(relay.world.clock.wall()).unwrap();
+    let until = now + jiff::SignedDuration::from_secs(30);
+    let died = relay.world.store.claim(now, until, 9, 9).await.unwrap();
+    assert_eq!((died.len(), relay.relay.drain().await.unwrap()), (1, 0));
+
+    assert_eq!(relay.relay.release().await.unwrap(), 1);
+    relay.relay.drain().await.unwrap();
+    assert_eq!(relay.push.offsets(relay.world.user), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn event_that_can_never_be_pushed_does_not_block_those_after_it() {
+    let relay = Relay::new();
+    for _ in 0..3 {
+        relay.publish(relay.world.user).await;
+    }
+    let mut push = MockPush::new();
+    push.expect_push()
+        .times(3)
+        .returning(|_, _, event| match event.offset {
+            2 => Err(PortError::permanent("it cannot be encoded")),
+            _ => Ok(()),
+        });
+    let store = relay.world.store.clone();
+    let poisoned = OutboxRelay::builder(store, Arc::new(push), relay.world.signal.clone());
+    let poisoned = poisoned.clock(relay.world.clock.clone()).build().unwrap();
+    assert_eq!(poisoned.drain().await.unwrap(), 1);
+    relay.world.clock.advance(Duration::from_secs(120));
+    assert_eq!(poisoned.drain().await.unwrap(), 0, "nothing is put off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clock_that_is_set_back_delays_no_push() {
+    let relay = Relay::new();
+    relay.publish(relay.world.user).await;
+    relay.push.fail_next(relay.world.user, 4);
+    relay.relay.drain().await.unwrap();
+    assert!(relay.push.pushed().is_empty(), "it is put off for a second");
+    let hour = Duration::from_secs(3_600);
+    relay.world.clock.set_wall(relay.world.clock.wall() - hour);
+    let (stop, running) = relay.start();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(relay.push.offsets(relay.world.user), [1]);
+    stop.cancel();
+    running.await.unwrap();
+}
+
+/// Takes one user's events as fast as it can and hangs for the other.
+struct HangsFor(UserId, Arc<RecordingPush>);
+
+#[async_trait::async_trait]
+impl Push for HangsFor {
+    async fn push(&self, user: UserId, epoch: &str, event: &UserEvent) -> Result<(), PortError> {
+        if user == self.0 {
+            std::future::pending::<()>().await;
+        }
+        self.1.push(user, epoch, event).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn push_that_hangs_delays_other_users_by_no_more_than_a_poll() {
+    let relay = Relay::new();
+    let push = Arc::new(HangsFor(relay.world.user, relay.push.clone()));
+    let hanging = OutboxRelay::builder(relay.world.store.clone(), push, relay.world.signal.clone());
+    let hanging = hanging.clock(relay.world.clock.clone()).build().unwrap();
+    relay.publish(relay.world.user).await;
+    let stop = CancellationToken::new();
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        relay.publish(relay.world.other).await;
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        assert_eq!(relay.push.offsets(relay.world.other), [1]);
+        stop.cancel();
+    };
+    tokio::join!(hanging.run(stop.clone()), later);
+}
+
+#[tokio::test(start_paused = true)]
+async fn claim_that_takes_long_is_given_back_before_its_lease_ends() {
+    let world = World::new();
+    let events = (1..=9).map(|offset| UserEvent {
+        offset,
+        payload: EventPayload::Read { ids: Vec::new() },
+    });
+    let claim = OutboxClaim {
+        user_id: world.user,
+        number: 1,
+        failures: 0,
+        epoch: "e".into(),
+        events: events.collect(),
+    };
+    let mut store = MockOutboxStore::new();
+    let mut claims = vec![Vec::new(), vec![claim]];
+    store
+        .expect_claim()
+        .times(2)
+        .returning(move |_, _, _, _| Ok(claims.pop().unwrap()));
+    // Five seconds each: after the third one half of the thirty seconds is over.
+    store
+        .expect_settle()
+        .times(1)
+        .withf(|_, settlement| {
+            matches!(
+                settlement,
+                Settlement::Pushed {
+                    pushed: Some(3),
+                    ..
+                }
+            )
+        })
+        .returning(|_, _| Ok(()));
+    let relay = OutboxRelay::builder(Arc::new(store), Arc::new(Slow), world.signal.clone());
+    let relay = relay.clock(world.clock.clone()).build().unwrap();
+    assert_eq!(relay.drain().await.unwrap(), 1);
+}
+
+/// Takes five seconds a push.
+struct Slow;
+
+#[async_trait::async_trait]
+impl Push for Slow {
+    async fn push(&self, _: UserId, _: &str, _: &UserEvent) -> Result<(), PortError> {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok(())
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,16 +3,58 @@
 use jiff::Timestamp;
 use sqlx::{Row as _, sqlite::SqliteRow};
 use steadfast_notifications::{EventPayload, MAX_EVENTS_PER_USER, UserEvent, UserId};
+use tracing::error;
 
 use super::rows::{Tx, column, number};
 
-/// Reads events of a user in order.
+/// Reads events of a user in order, without those that cannot be read.
 pub(super) async fn read_events(
     tx: &mut Tx,
     user: UserId,
     after: u64,
     limit: u32,
 ) -> sqlx::Result<Vec<UserEvent>> {
+    let stored = stored_events(tx, user, after, limit).await?;
+    Ok(stored.into_iter().filter_map(Result::ok).collect())
+}
+
+/// Reads events of a user in order, and removes those that cannot be read from the log.
+pub(super) async fn claim_events(
+    tx: &mut Tx,
+    user: UserId,
+    after: u64,
+    limit: u32,
+) -> sqlx::Result<Vec<UserEvent>> {
+    let stored = stored_events(tx, user, after, limit).await?;
+    let mut events = Vec::with_capacity(stored.len());
+    for event in stored {
+        match event {
+            Ok(event) => events.push(event),
+            Err(Unreadable { position, error }) => {
+                error!(%user, position, %error, "an event cannot be read and is dropped");
+                sqlx::query("DELETE FROM user_event WHERE user_id = ?1 AND position = ?2")
+                    .bind(user.uuid())
+                    .bind(column(position))
+                    .execute(&mut **tx)
+                    .await?;
+            }
+        }
+    }
+    Ok(events)
+}
+
+/// An event that another version has written, or nobody.
+struct Unreadable {
+    position: u64,
+    error: sqlx::Error,
+}
+
+async fn stored_events(
+    tx: &mut Tx,
+    user: UserId,
+    after: u64,
+    limit: u32,
+) -> sqlx::Result<Vec<Result<UserEvent, Unreadable>>> {
     sqlx::query(
         "SELECT position, payload FROM user_event
          WHERE user_id = ?1 AND position > ?2 ORDER BY position LIMIT ?3",
@@ -21,10 +63,14 @@ pub(super) async fn read_events(
     .bind(column(after))
     .bind(limit)
     .try_map(|row: SqliteRow| {
-        Ok(UserEvent {
-            offset: number(&row, "position")?,
-            payload: from_json(row.try_get("payload")?)?,
-        })
+        let position = number(&row, "position")?;
+        let event = from_json(row.try_get("payload")?);
+        Ok(event
+            .map(|payload| UserEvent {
+                offset: position,
+                payload,
+            })
+            .map_err(|error| Unreadable { position, error }))
     })
     .fetch_all(&mut **tx)
     .await

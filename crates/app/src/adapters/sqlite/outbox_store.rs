@@ -5,7 +5,7 @@ use steadfast_notifications::{OutboxClaim, OutboxStore, PortError, Settlement, U
 
 use super::{
     SqliteNotificationStore,
-    event_log::read_events,
+    event_log::claim_events,
     notification_store::port_error,
     rows::{begin, broken, column, number},
 };
@@ -47,7 +47,7 @@ impl SqliteNotificationStore {
                 failures: u32::try_from(number(&row, "failures")?)
                     .map_err(|_| broken("failures", "are too many"))?,
                 epoch: epoch.clone(),
-                events: read_events(&mut tx, user, pushed, events).await?,
+                events: claim_events(&mut tx, user, pushed, events).await?,
             });
         }
         tx.commit().await?;
@@ -68,14 +68,14 @@ impl SqliteNotificationStore {
 
     async fn try_settle(&self, claim: &OutboxClaim, settlement: Settlement) -> sqlx::Result<()> {
         let (sql, pushed, at) = match settlement {
-            Settlement::Pushed { at } => (
+            Settlement::Pushed { pushed, at } => (
                 "UPDATE user_log SET pushed = max(pushed, ?3), failures = 0,
                         available_at = CASE WHEN EXISTS
                             (SELECT 1 FROM user_event
                              WHERE user_id = ?1 AND position > max(user_log.pushed, ?3))
                         THEN ?4 END
                  WHERE user_id = ?1 AND claims = ?2",
-                claim.events.last().map(|event| event.offset),
+                pushed,
                 at,
             ),
             Settlement::RetryAt { pushed, at } => (
@@ -113,5 +113,16 @@ impl OutboxStore for SqliteNotificationStore {
 
     async fn settle(&self, claim: &OutboxClaim, settlement: Settlement) -> Result<(), PortError> {
         self.try_settle(claim, settlement).await.map_err(port_error)
+    }
+
+    async fn release(&self, now: Timestamp) -> Result<u64, PortError> {
+        sqlx::query(
+            "UPDATE user_log SET available_at = ?1, claims = claims + 1 WHERE available_at > ?1",
+        )
+        .bind(now.as_microsecond())
+        .execute(&self.writer)
+        .await
+        .map(|done| done.rows_affected())
+        .map_err(port_error)
     }
 }

@@ -46,9 +46,8 @@ impl OutboxStore for MemoryStore {
                 return;
             }
             match settlement {
-                Settlement::Pushed { at } => {
-                    let last = claim.events.last().map(|event| event.offset);
-                    log.pushed = log.pushed.max(last.unwrap_or_default());
+                Settlement::Pushed { pushed, at } => {
+                    log.pushed = log.pushed.max(pushed.unwrap_or_default());
                     log.failures = 0;
                     let is_pending = !log.events_after(log.pushed, 1).is_empty();
                     log.available_at = is_pending.then_some(at);
@@ -61,5 +60,17 @@ impl OutboxStore for MemoryStore {
             }
         });
         Ok(())
+    }
+
+    async fn release(&self, now: Timestamp) -> Result<u64, PortError> {
+        Ok(self.with(|state| {
+            let waiting = state.logs.values_mut();
+            let waiting = waiting.filter(|log| log.available_at.is_some_and(|at| at > now));
+            let released = waiting.map(|log| {
+                log.available_at = Some(now);
+                log.claims += 1;
+            });
+            released.count() as u64
+        }))
     }
 }
