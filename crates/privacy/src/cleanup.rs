@@ -1,12 +1,12 @@
 use jiff::Timestamp;
 use steadfast_clock::Instant;
 use steadfast_lease::LeaseContext;
-use steadfast_sync::Decision;
 use tracing::{info, warn};
 
 use crate::{
-    PolicyOutcome, PolicyStatus, PortError, Privacy, PrivacyError, RetentionPolicy, Run,
-    error::in_full, privacy::log_failed,
+    PolicyOutcome, PolicyStatus, Privacy, PrivacyError, RetentionPolicy, Run,
+    error::in_full,
+    privacy::{decide, exhausted},
 };
 
 impl Privacy {
@@ -26,9 +26,10 @@ impl Privacy {
                 status = outcome.status.name(),
                 "cleaned up",
             );
-            let recorded = self.log.record(run.id, &outcome).await;
+            let record = |_| self.log.record(run.id, &outcome);
+            let recorded = self.retry.run(record, decide).await;
             run.policies.push(outcome);
-            recorded.map_err(log_failed("store the outcome of a policy"))?;
+            recorded.map_err(exhausted("store the outcome of a policy"))?;
         }
         Ok(())
     }
@@ -83,13 +84,5 @@ impl Privacy {
             }
             tokio::time::sleep(self.pause).await;
         }
-    }
-}
-
-fn decide(error: &PortError) -> Decision {
-    if error.is_transient() {
-        Decision::Retry
-    } else {
-        Decision::Stop
     }
 }

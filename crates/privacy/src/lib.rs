@@ -68,7 +68,7 @@ pub use policy::RetentionPolicy;
 #[cfg(any(test, feature = "mocks"))]
 pub use ports::{MockRetentionStore, MockRunLog};
 pub use ports::{RetentionStore, RunLog};
-pub use privacy::{MAX_RUNS, Privacy, PrivacyBuilder};
+pub use privacy::{MAX_DURATION, MAX_RUNS, Privacy, PrivacyBuilder};
 pub use records::{Records, UnknownRecords};
 pub use report::{ComplianceReport, Finding, PolicyMeasurement};
 pub use run::{Operation, PolicyOutcome, PolicyStatus, Run, RunId, RunStatus, Trigger};

@@ -69,6 +69,15 @@ pub trait RunLog: Send + Sync {
     /// If the log fails, or has a run with this id.
     async fn begin(&self, run: &Run) -> Result<(), PortError>;
 
+    /// Marks the runs of an operation that never ended as failed, and says how many there were.
+    ///
+    /// Right only under the operation's lock, while nobody works on the operation.
+    ///
+    /// # Errors
+    ///
+    /// If the log fails.
+    async fn fail_unfinished(&self, operation: Operation, at: Timestamp) -> Result<u64, PortError>;
+
     /// Adds the outcome of one policy to a run.
     ///
     /// # Errors

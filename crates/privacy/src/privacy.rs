@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use steadfast_clock::{Clock, SystemClock};
 use steadfast_lease::{LeaseContext, LeaseLock, LockBackend};
-use steadfast_sync::Retry;
+use steadfast_sync::{Decision, Retry, RetryError};
 use uuid::{ContextV7, Uuid};
 
 use crate::{
@@ -19,6 +19,9 @@ use crate::{
 /// How many runs [`Privacy::runs`] returns at most.
 pub const MAX_RUNS: u32 = 200;
 
+/// How long a cleanup may take unless another time is set.
+pub const MAX_DURATION: Duration = Duration::from_secs(4 * 60 * 60);
+
 /// Deletes what is past retention, and measures how far that is kept.
 ///
 /// # Guarantees
@@ -26,7 +29,8 @@ pub const MAX_RUNS: u32 = 200;
 /// - Each operation has one entry point and one lock, whoever asks: of overlapping runs one works,
 ///   and the others are stored as skipped.
 /// - A run is stored when it begins, each policy's outcome as soon as it is known, and the end
-///   with it; a run that died is marked as failed by the next one.
+///   with it; a run that died is marked as failed by the next one, or by
+///   [`recover`](Self::recover).
 /// - A run is a success only if every part of it was.
 /// - Deletion goes in batches with pauses, so that others get their turns at the store.
 /// - Every figure of a report is measured from the rows.
@@ -96,7 +100,7 @@ impl PrivacyBuilder {
         self
     }
 
-    /// Sets how long a cleanup may take; 4 h by default. The next one goes on where it ended.
+    /// Sets how long a cleanup may take; [`MAX_DURATION`] by default. The next one goes on where it ended.
     #[must_use]
     pub fn max_duration(mut self, max_duration: Duration) -> Self {
         self.max_duration = max_duration;
@@ -144,7 +148,7 @@ impl PrivacyBuilder {
             let lock = lock.clock(self.clock.clone()).build();
             lock.map_err(|error| invalid("owner", &error.to_string()))
         };
-        let retry = Retry::builder().name("cleanup batch").max_attempts(4);
+        let retry = Retry::builder().name("privacy store").max_attempts(4);
         let retry = retry.deadline(Duration::from_secs(20)).build();
         Ok(Privacy {
             cleanup_lock: lock(Operation::Cleanup)?,
@@ -179,9 +183,37 @@ impl Privacy {
             owner: "privacy".to_owned(),
             batch: 500,
             pause: Duration::from_millis(50),
-            max_duration: Duration::from_secs(4 * 60 * 60),
+            max_duration: MAX_DURATION,
             new_id: random_ids(),
         }
+    }
+
+    /// Marks runs as failed whose process died, so that none says that it is at work; call it at
+    /// start. An operation that is at work is left alone. Says how many runs there were.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has marked the runs of an operation or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Lock`](PrivacyError::Lock), [`Log`](PrivacyError::Log).
+    pub async fn recover(&self) -> Result<u64, PrivacyError> {
+        let mut failed = 0;
+        for operation in [Operation::Cleanup, Operation::Compliance] {
+            let held = self.lock(operation).try_run(async |_| {
+                self.retry
+                    .run(|_| self.log.fail_unfinished(operation, self.now()), decide)
+                    .await
+            });
+            let marked = held
+                .await
+                .map_err(|source| PrivacyError::Lock { operation, source })?;
+            failed += marked
+                .unwrap_or(Ok(0))
+                .map_err(exhausted("mark runs that never ended"))?;
+        }
+        Ok(failed)
     }
 
     /// Deletes what is past retention.
@@ -280,12 +312,8 @@ impl Privacy {
         work: impl AsyncFnOnce(&mut Run, LeaseContext) -> Result<(), PrivacyError>,
     ) -> Result<Run, PrivacyError> {
         let mut run = self.new_run(operation, trigger);
-        let lock = match operation {
-            Operation::Cleanup => &self.cleanup_lock,
-            Operation::Compliance => &self.compliance_lock,
-        };
         let mut stored = Ok(());
-        let held = lock.try_run(async |lease| {
+        let held = self.lock(operation).try_run(async |lease| {
             stored = self.run_logged(&mut run, lease, work).await;
         });
         match held.await {
@@ -328,11 +356,18 @@ impl Privacy {
             false => RunStatus::Failed,
         };
         run.finished_at = Some(self.now());
-        self.log
-            .finish(run)
+        self.retry
+            .run(|_| self.log.finish(run), decide)
             .await
-            .map_err(log_failed("store the end of a run"))?;
+            .map_err(exhausted("store the end of a run"))?;
         worked
+    }
+
+    fn lock(&self, operation: Operation) -> &LeaseLock {
+        match operation {
+            Operation::Cleanup => &self.cleanup_lock,
+            Operation::Compliance => &self.compliance_lock,
+        }
     }
 
     fn new_run(&self, operation: Operation, trigger: Trigger) -> Run {
@@ -369,6 +404,25 @@ impl fmt::Debug for PrivacyBuilder {
 
 pub(crate) fn log_failed(action: &'static str) -> impl FnOnce(PortError) -> PrivacyError {
     move |source| PrivacyError::Log { action, source }
+}
+
+pub(crate) fn exhausted(
+    action: &'static str,
+) -> impl FnOnce(RetryError<PortError>) -> PrivacyError {
+    move |error| {
+        let source = error
+            .into_last()
+            .unwrap_or_else(|| PortError::transient("it does not answer in time"));
+        PrivacyError::Log { action, source }
+    }
+}
+
+pub(crate) fn decide(error: &PortError) -> Decision {
+    if error.is_transient() {
+        Decision::Retry
+    } else {
+        Decision::Stop
+    }
 }
 
 /// UUIDv7s of the given times, in order also within a millisecond.

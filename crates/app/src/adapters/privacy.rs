@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
-use steadfast_privacy::{Operation, Privacy, Trigger};
+use steadfast_privacy::{MAX_DURATION, Operation, Privacy, Trigger};
 use steadfast_scheduler::{
     Cause, Dialect, Fire, Job, JobError, JobHandler, JobKey, Scheduler, SchedulerError, Spec,
 };
@@ -16,7 +16,7 @@ const PLAN: [(Operation, &str); 2] = [
 ];
 
 /// Longer than [`Privacy`] allows itself, so that it is the operation that ends and says how.
-const TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+const TIMEOUT: Duration = MAX_DURATION.saturating_add(Duration::from_secs(3_600));
 
 /// Runs the privacy operation that a job's key names.
 #[derive(Debug)]

@@ -29,6 +29,11 @@ impl Service for PrivacyService {
 
     async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
         let assembly = self.assembly.get()?;
+        let recovered = assembly.privacy.recover().await;
+        let failed = recovered.map_err(ServiceError::permanent)?;
+        if failed > 0 {
+            tracing::warn!(failed, "runs were cut off when their process died");
+        }
         plan(&assembly.privacy_jobs)
             .await
             .map_err(ServiceError::permanent)?;

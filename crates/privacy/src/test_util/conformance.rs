@@ -182,6 +182,14 @@ async fn run_that_never_ended_is_failed_by_the_next(log: &dyn RunLog) -> Result<
     let ended = (found[2].id, found[2].status, found[2].finished_at);
     assert_eq!(ended, (died.id, RunStatus::Failed, Some(at(13))));
     assert!(found[2].error.is_some());
+
+    assert_eq!(log.fail_unfinished(Operation::Cleanup, at(14)).await?, 1);
+    assert_eq!(log.fail_unfinished(Operation::Cleanup, at(15)).await?, 0);
+    let found = log.list(None, Some(id(14)), 2).await?;
+    let ended = (found[0].id, found[0].status, found[0].finished_at);
+    assert_eq!(ended, (id(13), RunStatus::Failed, Some(at(14))));
+    let other = (found[1].id, found[1].status);
+    assert_eq!(other, (id(12), RunStatus::Running), "another operation");
     Ok(())
 }
 

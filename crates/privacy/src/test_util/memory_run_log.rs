@@ -4,6 +4,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::{Operation, PolicyOutcome, PortError, Run, RunId, RunLog, RunStatus};
 
@@ -39,18 +40,15 @@ impl RunLog for MemoryRunLog {
                 return Err(PortError::permanent("the id is taken"));
             }
             if run.status == RunStatus::Running {
-                let died = runs.values_mut().filter(|died| {
-                    died.operation == run.operation && died.status == RunStatus::Running
-                });
-                for died in died {
-                    died.status = RunStatus::Failed;
-                    died.finished_at = Some(run.started_at);
-                    died.error = Some("it never ended".to_owned());
-                }
+                fail_unfinished(runs, run.operation, run.started_at);
             }
             runs.insert(run.id, run.clone());
             Ok(())
         })
+    }
+
+    async fn fail_unfinished(&self, operation: Operation, at: Timestamp) -> Result<u64, PortError> {
+        Ok(self.with(|runs| fail_unfinished(runs, operation, at)))
     }
 
     async fn record(&self, id: RunId, outcome: &PolicyOutcome) -> Result<(), PortError> {
@@ -90,4 +88,16 @@ impl RunLog for MemoryRunLog {
             wanted.take(limit as usize).cloned().collect()
         }))
     }
+}
+
+fn fail_unfinished(runs: &mut BTreeMap<RunId, Run>, operation: Operation, at: Timestamp) -> u64 {
+    let unfinished = runs
+        .values_mut()
+        .filter(|run| run.operation == operation && run.status == RunStatus::Running);
+    let failed = unfinished.map(|run| {
+        run.status = RunStatus::Failed;
+        run.finished_at = Some(at);
+        run.error = Some("it never ended".to_owned());
+    });
+    failed.count() as u64
 }

@@ -267,6 +267,50 @@ async fn nothing_is_deleted_that_cannot_be_logged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn log_that_is_busy_for_a_moment_neither_ends_the_cleanup_nor_leaves_it_running() {
+    let world = World::new();
+    let mut log = MockRunLog::new();
+    log.expect_begin().times(1).returning(|_| Ok(()));
+    let (mut records, mut finishes) = (0, 0);
+    let busy = move |calls: &mut u32| {
+        *calls += 1;
+        match *calls {
+            1 => Err(PortError::transient("database is locked")),
+            _ => Ok(()),
+        }
+    };
+    log.expect_record()
+        .times(Records::ALL.len() + 1)
+        .returning(move |_, _| busy(&mut records));
+    log.expect_finish()
+        .times(2)
+        .returning(move |_| busy(&mut finishes));
+    let privacy = world.builder_over(world.store.clone(), Arc::new(log));
+    let run = privacy.build().unwrap().cleanup(Trigger::Cli).await;
+    assert_eq!(run.unwrap().status, RunStatus::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_of_a_process_that_died_is_failed_by_the_next_start() {
+    let world = World::new();
+    for _ in 0..2_000 {
+        world.store.plant(Records::Sessions, world.days_ago(31));
+    }
+    let privacy = world.privacy();
+    let dropped = tokio::time::timeout(Duration::from_millis(60), privacy.cleanup(Trigger::Api));
+    assert!(dropped.await.is_err());
+    assert_eq!(privacy.recover().await.unwrap(), 0, "its lock is held");
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(privacy.recover().await.unwrap(), 1);
+    let stored = world.log.list(None, None, 9).await.unwrap();
+    assert_eq!(stored[0].status, RunStatus::Failed);
+
+    let (cleanup, recovered) = tokio::join!(privacy.cleanup(Trigger::Cli), privacy.recover());
+    assert_eq!(cleanup.unwrap().status, RunStatus::Succeeded);
+    assert_eq!(recovered.unwrap(), 0, "that one was at work");
+}
+
+#[tokio::test(start_paused = true)]
 async fn cleanup_that_takes_too_long_ends_as_a_failure() {
     let world = World::new();
     for _ in 0..100 {

@@ -1,6 +1,10 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
+use sqlx::{
+    Row as _, Sqlite, SqlitePool,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 use steadfast_privacy::{
     Operation, PolicyOutcome, PolicyStatus, PortError, Records, RetentionStore, Run, RunId, RunLog,
     RunStatus, Trigger,
@@ -104,15 +108,9 @@ impl SqlitePrivacyStore {
     async fn try_begin(&self, run: &Run) -> sqlx::Result<()> {
         let mut tx = begin(&self.writer).await?;
         if run.status == RunStatus::Running {
-            sqlx::query(
-                "UPDATE privacy_run SET status = 'failed', error = 'it never ended',
-                        finished_at = ?2
-                 WHERE operation = ?1 AND status = 'running'",
-            )
-            .bind(run.operation.name())
-            .bind(run.started_at.as_microsecond())
-            .execute(&mut *tx)
-            .await?;
+            fail_unfinished(run.operation, run.started_at)
+                .execute(&mut *tx)
+                .await?;
         }
         sqlx::query(
             "INSERT INTO privacy_run
@@ -247,6 +245,14 @@ impl RunLog for SqlitePrivacyStore {
         self.try_begin(run).await.map_err(port_error)
     }
 
+    async fn fail_unfinished(&self, operation: Operation, at: Timestamp) -> Result<u64, PortError> {
+        fail_unfinished(operation, at)
+            .execute(&self.writer)
+            .await
+            .map(|done| done.rows_affected())
+            .map_err(port_error)
+    }
+
     async fn record(&self, id: RunId, outcome: &PolicyOutcome) -> Result<(), PortError> {
         sqlx::query(
             "INSERT INTO privacy_run_policy
@@ -283,6 +289,15 @@ impl RunLog for SqlitePrivacyStore {
             .await
             .map_err(port_error)
     }
+}
+
+fn fail_unfinished(operation: Operation, at: Timestamp) -> Query<'static, Sqlite, SqliteArguments> {
+    sqlx::query(
+        "UPDATE privacy_run SET status = 'failed', error = 'it never ended', finished_at = ?2
+         WHERE operation = ?1 AND status = 'running'",
+    )
+    .bind(operation.name())
+    .bind(at.as_microsecond())
 }
 
 /// Reads a run without the outcomes of its policies.
