@@ -44,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         .map(|package| folder_name(package))
         .collect();
     println!(
-        "{runs} combinations of features build: {}",
+        "combinations of features checked: {runs} ({})",
         names.join(", ")
     );
     Ok(())

@@ -179,7 +179,7 @@ impl fmt::Display for House {
             .filter(|edge| edge.kind != DependencyKind::Development);
         writeln!(
             f,
-            "{} crates, {} edges, all point down",
+            "{} packages, {} edges, all point down",
             self.layers.len(),
             edges.count()
         )
@@ -356,7 +356,7 @@ mod tests {
         let (house, _) = House::read(&fixture.workspace());
         assert_eq!(
             house.to_string(),
-            "floor 1  a\nfloor 0  b\n2 crates, 1 edges, all point down\n"
+            "floor 1  a\nfloor 0  b\n2 packages, 1 edges, all point down\n"
         );
     }
 }

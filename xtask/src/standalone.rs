@@ -44,7 +44,7 @@ impl Args {
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let packages = match &args.name {
-        Some(name) => vec![workspace.member(name)?],
+        Some(name) => vec![offered(workspace.member(name)?)?],
         None => workspace
             .crates()
             .into_iter()
@@ -58,6 +58,17 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         println!("{}: {outcome}", folder_name(package));
     }
     Ok(())
+}
+
+/// The package, if it is there to be cherry-picked.
+fn offered(package: &Package) -> Result<&Package> {
+    if !is_offered(package) {
+        bail!(
+            "{} is not there to be cherry-picked: it composes the others or is never published",
+            folder_name(package)
+        );
+    }
+    Ok(package)
 }
 
 fn is_offered(package: &Package) -> bool {
@@ -134,6 +145,18 @@ mod tests {
         );
         let outcome = outcome(&fixture).unwrap();
         assert_eq!(outcome, "its example in src/lib.rs ran; beside it came b");
+    }
+
+    #[test]
+    fn only_what_is_published_below_the_composition_is_offered() {
+        let fixture = Fixture::with_crates(&[("a", "3", ""), ("b", "4", ""), ("c", "\"dev\"", "")]);
+        let workspace = fixture.workspace();
+        let offered = |name| offered(workspace.member(name).unwrap());
+        assert!(offered("a").is_ok());
+        for name in ["b", "c"] {
+            let error = offered(name).unwrap_err().to_string();
+            assert!(error.starts_with(name), "{error}");
+        }
     }
 
     #[test]

@@ -16,7 +16,9 @@ pub(crate) fn run(workspace: &Workspace, _: &Args) -> Result<()> {
         bail!("there is no dashboard to build: {folder}/package.json does not exist");
     }
     if !process::is_installed("npm", &["--version"]) {
-        bail!("the dashboard needs npm, which is not installed: install Node.js 20.19, or 22.12 or newer");
+        bail!(
+            "the dashboard needs npm, which is not installed: install Node.js 20.19, or 22.12 or newer"
+        );
     }
     process::run(Command::new("npm").arg("ci").current_dir(&folder))?;
     process::run(
