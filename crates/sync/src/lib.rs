@@ -1,5 +1,5 @@
 //! Race-free async primitives: keyed lock, semaphore, single flight, initialisation cell, retry,
-//! circuit breaker, rate limiters.
+//! circuit breaker, rate limiters, debounce and throttle.
 //!
 //! For: async services on tokio that must neither race, nor hang, nor leak when tasks are
 //! cancelled. Not for: exclusion between processes (a lease does that), and not for code that
@@ -55,14 +55,17 @@ mod wait_queue;
 
 mod flight;
 mod key_table;
+mod paced;
 
 mod async_lock;
 mod circuit_breaker;
+mod debounce;
 mod init_cell;
 mod rate_limiter;
 mod retry;
 mod semaphore;
 mod single_flight;
+mod throttle;
 
 #[cfg(feature = "test-util")]
 pub mod test_util;
@@ -74,14 +77,17 @@ pub use circuit_breaker::{
     AbandonPolicy, BreakerPermit, BreakerState, CircuitBreaker, CircuitBreakerBuilder, Verdict,
 };
 pub use config::{DEFAULT_MAX_WAITERS, MAX_DURATION};
+pub use debounce::{Debounce, DebounceBuilder};
 pub use error::{
-    AcquireError, BreakerOpen, CallError, ConfigError, FlightError, InitError, LockError,
-    RateError, RetryError, TryAcquireError, TryLockError,
+    AcquireError, BreakerOpen, CallError, CloseError, Closed, ConfigError, DriveError, FlightError,
+    InitError, LockError, RateError, RetryError, TryAcquireError, TryLockError,
 };
 pub use init_cell::{Cached, InitCell, InitState};
+pub use paced::Edges;
 pub use rate_limiter::{
     KeyedRateLimiter, KeyedRateLimiterBuilder, Quota, RateLimiter, RateLimiterBuilder,
 };
 pub use retry::{Decision, Retry, RetryBudget, RetryBuilder};
 pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreBuilder};
 pub use single_flight::SingleFlight;
+pub use throttle::{Throttle, ThrottleBuilder};

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use steadfast_sync::{
-    AsyncLock, CircuitBreaker, Decision, InitCell, KeyedRateLimiter, Quota, RateLimiter, Retry,
-    Semaphore, SingleFlight,
+    AsyncLock, CircuitBreaker, Debounce, Decision, InitCell, KeyedRateLimiter, Quota, RateLimiter,
+    Retry, Semaphore, SingleFlight, Throttle,
 };
 
 use crate::support::millis;
@@ -41,6 +41,15 @@ fn primitives_futures_and_guards_can_cross_threads() {
     let group = SingleFlight::<String, String, String>::new();
     assert_shared(&group);
     assert_send(group.run(key(), || async { Ok(key()) }));
+
+    let debounce = Debounce::<String>::new(millis(1)).unwrap();
+    assert_shared(&debounce);
+    assert_send(debounce.drive(|_| async {}));
+    assert_send(debounce.close());
+    let throttle = Throttle::<String>::new(millis(1)).unwrap();
+    assert_shared(&throttle);
+    assert_send(throttle.drive(|_| async {}));
+    assert_send(throttle.close());
 
     let quota = Quota::per_second(1).unwrap();
     let (direct, keyed) = (

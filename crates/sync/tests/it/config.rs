@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use steadfast_sync::{
-    AsyncLock, CircuitBreaker, ConfigError, KeyedRateLimiter, Quota, RateLimiter, Retry, Semaphore,
+    AsyncLock, CircuitBreaker, ConfigError, Debounce, KeyedRateLimiter, Quota, RateLimiter, Retry,
+    Semaphore, Throttle,
 };
 
 /// The field that was refused.
@@ -72,4 +73,20 @@ fn durations_of_zero_or_beyond_all_measure_are_refused() {
         error.to_string(),
         "`max_delay` must be at least `initial_delay`"
     );
+}
+
+#[test]
+fn windows_that_cannot_work_are_refused_with_the_name_of_their_field() {
+    let second = Duration::from_secs(1);
+    assert_eq!(field(Debounce::<u8>::new(Duration::ZERO)), "wait");
+    assert_eq!(field(Throttle::<u8>::new(Duration::ZERO)), "interval");
+    assert_eq!(field(Throttle::<u8>::new(Duration::MAX)), "interval");
+    let max_wait = |max_wait| {
+        let builder = Debounce::<u8>::builder(second).max_wait(max_wait);
+        builder.build()
+    };
+    assert_eq!(field(max_wait(Duration::MAX)), "max_wait");
+    let error = max_wait(second / 2).unwrap_err();
+    assert_eq!(error.to_string(), "`max_wait` must be at least `wait`");
+    assert!(max_wait(second).is_ok());
 }

@@ -11,6 +11,7 @@ mod cancellation;
 mod circuit_breaker;
 mod config;
 mod init_cell;
+mod paced;
 mod panics;
 mod rate_limiter;
 mod retry;
