@@ -13,7 +13,7 @@ pub use self::builder::DebounceBuilder;
 /// your back, and where you stop driving, nothing is run.
 ///
 /// A call opens a window if there is none, and so does every run, a trailing one too. The window
-/// ends when there was no call for `wait`. See [`Edges`] for what is run then; by default that is
+/// ends when there was no call for `wait`. See [`Edges`](crate::Edges) for what is run then; by default that is
 /// the latest call of the window.
 ///
 /// # Guarantees

@@ -13,7 +13,7 @@ pub use self::builder::ThrottleBuilder;
 /// your back, and where you stop driving, nothing is run.
 ///
 /// A call opens a window if there is none, and so does every run, a trailing one too. The window
-/// ends after `interval`. See [`Edges`] for what is run then; by default the call that opens a
+/// ends after `interval`. See [`Edges`](crate::Edges) for what is run then; by default the call that opens a
 /// window is run at once, and the latest of the others at its end.
 ///
 /// # Guarantees

@@ -4,18 +4,19 @@ use std::{
     fmt::Debug,
     future::{Future, pending},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::Poll,
 };
 
 use proptest::prelude::*;
+use steadfast_clock::{Clock, SystemClock};
 use steadfast_sync::{CloseError, Closed, Debounce, DriveError, Edges, Throttle};
 use tokio::{
     sync::Notify,
     task::JoinSet,
-    time::{Instant, advance, sleep, sleep_until},
+    time::{advance, sleep, sleep_until},
 };
 
 use crate::support::{Boxed, millis, poll};
@@ -93,7 +94,7 @@ use Step::{Call, Cancel, Close, Flush};
 /// Takes the steps at their times; each call's value is its time. Returns when each run began and
 /// its value; a run takes `busy`.
 async fn trace(pacer: impl Pacer, busy: u64, steps: &[(u64, Step)]) -> Vec<(u64, u32)> {
-    let (start, runs) = (Instant::now(), Mutex::new(Vec::new()));
+    let (start, runs) = (SystemClock.monotonic(), Mutex::new(Vec::new()));
     let elapsed = || u64::try_from(start.elapsed().as_millis()).unwrap();
     let driver = pacer.drive(|value| {
         runs.lock().unwrap().push((elapsed(), value));
@@ -290,7 +291,7 @@ async fn second_driver_is_refused_and_the_next_takes_over_what_is_pending() {
     assert_eq!(second, Err(DriveError::AlreadyDriven));
     drop(first);
 
-    let (start, ran) = (Instant::now(), Notify::new());
+    let (start, ran) = (SystemClock.monotonic(), Notify::new());
     let next = pacer.drive(|value| {
         assert_eq!((value, start.elapsed()), (7, millis(100)));
         ran.notify_one();
@@ -347,6 +348,37 @@ async fn runs_never_overlap_and_the_last_call_is_run_under_threads() {
     }
     stress(debounce(Edges::Trailing, 1, Some(2))).await;
     stress(throttle(Edges::Both, 1)).await;
+}
+
+/// A value that looks at the instance whenever it is dropped: it would deadlock if that happened
+/// under an internal lock.
+struct Looks(Weak<Debounce<Looks>>);
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        if let Some(debounce) = self.0.upgrade() {
+            let _ = debounce.is_pending();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn values_are_dropped_outside_of_locks() {
+    for edges in [Edges::Leading, Edges::Trailing, Edges::Both] {
+        let builder = Debounce::builder(millis(10)).edges(edges);
+        let debounce = Arc::new(builder.build().unwrap());
+        let call = || debounce.call(Looks(Arc::downgrade(&debounce)));
+        for _ in 0..3 {
+            call().unwrap();
+        }
+        debounce.cancel();
+        call().unwrap();
+        let mut drive: Boxed<'_, _> = Box::pin(debounce.drive(|value| async { drop(value) }));
+        assert!(poll(&mut drive).is_pending());
+        let (driven, closed) = tokio::join!(drive, debounce.close());
+        assert_eq!((driven, closed), (Ok(()), Ok(())));
+        assert_eq!(call(), Err(Closed));
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

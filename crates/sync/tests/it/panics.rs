@@ -10,7 +10,7 @@ use std::{
 };
 
 use steadfast_sync::{
-    AsyncLock, InitCell, InitError, KeyedRateLimiter, Quota, RateLimiter, Semaphore,
+    AsyncLock, InitCell, InitError, KeyedRateLimiter, Quota, RateLimiter, Semaphore, SingleFlight,
 };
 use tracing::{
     Event, Metadata, Subscriber,
@@ -115,6 +115,46 @@ fn panicking_subscriber_leaves_the_attempt_to_the_others() {
     assert!(panics_at_its_event(|| poll(&mut first).is_ready()));
     let outcome = poll(&mut second);
     assert!(matches!(outcome, Poll::Ready(Err(InitError::Failed(_)))));
+}
+
+#[test]
+fn panicking_subscriber_leaves_the_flight_to_the_others() {
+    let group = SingleFlight::<u8, u8, ()>::new();
+    let join = || -> Boxed<'_, _> { Box::pin(group.run(1, async || Ok(7))) };
+    let (mut first, mut second) = (join(), join());
+    assert!(panics_at_its_event(|| poll(&mut first).is_ready()));
+    assert_eq!(group.callers(&1), 1);
+    assert!(matches!(poll(&mut second), Poll::Ready(Ok(7))));
+    assert!(matches!(poll(&mut first), Poll::Ready(Ok(7))));
+
+    let mut alone: Boxed<'_, _> = Box::pin(group.run(1, std::future::pending));
+    waits(&mut alone, Waker::noop());
+    assert!(panics_at_its_event(|| drop(alone)));
+    assert_eq!(group.in_flight(), 0);
+}
+
+#[test]
+fn panicking_hash_or_eq_of_a_key_leaves_the_flights_as_they_are() {
+    struct Key(bool);
+    impl PartialEq for Key {
+        fn eq(&self, other: &Self) -> bool {
+            assert!(!self.0 && !other.0, "on purpose");
+            true
+        }
+    }
+    impl Eq for Key {}
+    impl std::hash::Hash for Key {
+        fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+    }
+    let group = SingleFlight::<Key, u8, ()>::new();
+    let mut first: Boxed<'_, _> = Box::pin(group.run(Key(false), std::future::pending));
+    waits(&mut first, Waker::noop());
+    let mut bad: Boxed<'_, _> = Box::pin(group.run(Key(true), async || Ok(1)));
+    assert!(catch_unwind(AssertUnwindSafe(|| poll(&mut bad).is_ready())).is_err());
+    drop(bad);
+    assert_eq!((group.in_flight(), group.callers(&Key(false))), (1, 1));
+    drop(first);
+    assert_eq!(group.in_flight(), 0);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 use std::{
     collections::HashMap,
     future::poll_fn,
+    hash::{Hash, Hasher},
     sync::{
-        Arc, Barrier, Mutex,
+        Arc, Barrier, Mutex, Weak,
         atomic::{AtomicU32, Ordering},
     },
     task::{Poll, Waker},
@@ -223,6 +224,63 @@ async fn hundred_tasks_make_one_execution() {
     gate.notify_one();
     assert_eq!(tasks.join_all().await, [5; 100]);
     assert_eq!(executions.load(Ordering::SeqCst), 1);
+}
+
+/// A key that looks at the group whenever it is dropped: it would deadlock if that happened under
+/// an internal lock.
+struct Looks(Weak<SingleFlight<Looks, (), ()>>);
+
+impl PartialEq for Looks {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Looks {}
+
+impl Hash for Looks {
+    fn hash<H: Hasher>(&self, _: &mut H) {
+        self.look();
+    }
+}
+
+impl Looks {
+    fn look(&self) {
+        if let Some(group) = self.0.upgrade() {
+            let _ = group.in_flight();
+        }
+    }
+}
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        self.look();
+    }
+}
+
+#[tokio::test]
+async fn keys_are_hashed_and_dropped_outside_of_locks() {
+    let group = Arc::new(SingleFlight::new());
+    let call = |gate: &Arc<Notify>| {
+        let (key, gate) = (Looks(Arc::downgrade(&group)), Arc::clone(gate));
+        let call = group.run(key, || async move {
+            gate.notified().await;
+            Ok(())
+        });
+        Box::pin(call)
+    };
+    let gate = Arc::new(Notify::new());
+    let (mut first, mut second, mut left) = (call(&gate), call(&gate), call(&gate));
+    for wait in [&mut first, &mut second, &mut left] {
+        assert!(poll(wait).is_pending());
+    }
+    drop(left);
+    gate.notify_one();
+    assert!(matches!(first.await, Ok(())));
+    let mut alone = call(&gate);
+    assert!(poll(&mut alone).is_pending());
+    drop((second, alone));
+    assert_eq!(group.in_flight(), 0);
 }
 
 #[derive(Clone, Debug)]
