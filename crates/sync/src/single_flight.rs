@@ -34,8 +34,12 @@ mod join;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let pages = SingleFlight::<&str, String, std::io::Error>::new();
+/// let render = || async {
+///     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+///     Ok("rendered once".to_owned())
+/// };
 /// let (first, second) = tokio::join!(
-///     pages.run("index", || async { Ok("rendered once".to_owned()) }),
+///     pages.run("index", render),
 ///     pages.run("index", || async { unreachable!("joins the first") }),
 /// );
 /// assert_eq!(first.unwrap(), second.unwrap());
