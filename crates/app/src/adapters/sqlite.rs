@@ -6,9 +6,12 @@
 
 mod account_store;
 mod event_log;
+mod group_commit;
 mod migrations;
 mod notification_store;
 mod outbox_store;
+#[cfg(test)]
+mod plans;
 mod privacy_store;
 mod rows;
 mod schedule_store;

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod api_errors;
+mod burst;
 mod client;
 mod live;
 mod notifications;

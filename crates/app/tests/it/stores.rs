@@ -1,6 +1,6 @@
 //! The SQLite stores of notifications and privacy do what every such store must do.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{path::Path, sync::Arc, time::SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
 use sqlx::SqlitePool;
@@ -12,15 +12,15 @@ use steadfast_clock::ManualClock;
 use steadfast_db_init::{Database, MigrationSet, SqliteBackend, SqliteOptions, SqlitePools};
 use steadfast_notifications::{
     Draft, FireOutcome, IdSource, NewSchedule, NotificationId, NotificationStore, Occurrence,
-    OutboxStore as _, Schedules, UserId, V7Ids, test_util::FakeJobs,
+    OutboxStore as _, PublishOutcome, Schedules, UserId, V7Ids, test_util::FakeJobs,
 };
-use steadfast_privacy::{Records, test_util::conformance as privacy};
+use steadfast_privacy::{Records, RetentionStore as _, test_util::conformance as privacy};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// A database with all tables, in a folder of its own.
 pub(crate) struct Stores {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     database: Database<SqliteBackend>,
     pub(crate) pools: Arc<SqlitePools>,
     pub(crate) ids: Arc<V7Ids>,
@@ -30,22 +30,12 @@ impl Stores {
     pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.db");
-        let backend = SqliteBackend::new(path, SqliteOptions::default()).unwrap();
-        let migrations = MigrationSet::new()
-            .add("accounts", ACCOUNT_MIGRATIONS)
-            .and_then(|set| set.add("scheduler", steadfast_scheduler::MIGRATIONS))
-            .and_then(|set| set.add("notifications", NOTIFICATION_MIGRATIONS))
-            .and_then(|set| set.add("privacy", PRIVACY_MIGRATIONS))
-            .unwrap();
-        let database = Database::builder(backend)
-            .migrations(migrations)
-            .build()
-            .unwrap();
+        let database = database(&path);
         let pools = database.initialize().await.unwrap();
         let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
         let ids = Arc::new(V7Ids::new(clock, [5; 32]));
         Self {
-            _folder: folder,
+            folder,
             database,
             pools,
             ids,
@@ -69,6 +59,18 @@ impl Stores {
         let report = self.database.close(std::time::Duration::from_secs(5)).await;
         assert_eq!(report.leaked, 0, "a store kept a connection");
     }
+}
+
+fn database(path: &Path) -> Database<SqliteBackend> {
+    let backend = SqliteBackend::new(path, SqliteOptions::default()).unwrap();
+    let migrations = MigrationSet::new()
+        .add("accounts", ACCOUNT_MIGRATIONS)
+        .and_then(|set| set.add("scheduler", steadfast_scheduler::MIGRATIONS))
+        .and_then(|set| set.add("notifications", NOTIFICATION_MIGRATIONS))
+        .and_then(|set| set.add("privacy", PRIVACY_MIGRATIONS))
+        .unwrap();
+    let database = Database::builder(backend).migrations(migrations);
+    database.build().unwrap()
 }
 
 #[tokio::test]
@@ -213,6 +215,63 @@ async fn event_that_cannot_be_read_blocks_nobody_and_leaves_a_visible_gap() {
         offsets(claim.events.clone())
     };
     assert_eq!((claimed(poisoned), claimed(other)), (vec![1, 3], vec![1]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn numbers_have_no_gap_while_another_process_writes_and_a_cleanup_deletes() {
+    let stores = Stores::open().await;
+    // Pools of their own are to SQLite what another process is.
+    let path = stores.folder.path().join("test.db");
+    let other = database(&path);
+    let pools = other.initialize().await.unwrap();
+    let other = SqliteNotificationStore::new(pools.reader.clone(), pools.writer.clone());
+    let writers = [Arc::new(stores.notifications()), Arc::new(other)];
+    let user = UserId::new(stores.ids.next_id());
+    let old = Timestamp::UNIX_EPOCH;
+    let new = old + SignedDuration::from_hours(1);
+    let mut publishing = JoinSet::new();
+    for n in 0..200_usize {
+        let draft = Draft {
+            id: NotificationId::new(stores.ids.next_id()),
+            user_id: user,
+            title: "Water".into(),
+            body: String::new(),
+            topic: None,
+            urgent: false,
+            created_at: if n % 2 == 0 { old } else { new },
+        };
+        let store = writers[n / 2 % 2].clone();
+        publishing.spawn(async move { store.publish(&draft, None).await.unwrap() });
+    }
+    let (privacy, records) = (stores.privacy(), Records::UnreadNotifications);
+    let mut deleted = 0;
+    let mut outcomes = Vec::new();
+    while let Some(outcome) = publishing.join_next().await {
+        outcomes.push(outcome.unwrap());
+        deleted += privacy.delete_batch(records, new, 3).await.unwrap();
+    }
+    while deleted < 100 {
+        deleted += privacy.delete_batch(records, new, 30).await.unwrap();
+    }
+    let mut seqs: Vec<_> = outcomes
+        .into_iter()
+        .filter_map(|outcome| match outcome {
+            PublishOutcome::Stored(stored) => Some(stored.seq),
+            _ => None,
+        })
+        .collect();
+    seqs.sort_unstable();
+    assert!(seqs.into_iter().eq(1..=200));
+    let log = writers[1].events(user, 0, 999).await.unwrap();
+    assert!(log.events.iter().map(|event| event.offset).eq(1..=200));
+    let expired = privacy
+        .count_expired(records, Timestamp::MAX)
+        .await
+        .unwrap();
+    assert_eq!(
+        (expired, privacy.oldest(records).await.unwrap()),
+        (100, Some(new))
+    );
 }
 
 #[tokio::test]

@@ -7,6 +7,13 @@ use tracing::error;
 
 use super::rows::{Tx, column, number};
 
+/// A part of a user's log.
+pub(super) const EVENTS: &str = "SELECT position, payload FROM user_event
+     WHERE user_id = ?1 AND position > ?2 ORDER BY position LIMIT ?3";
+
+/// Drops what is too many.
+pub(super) const PRUNE: &str = "DELETE FROM user_event WHERE user_id = ?1 AND position <= ?2";
+
 /// Reads events of a user in order, without those that cannot be read.
 pub(super) async fn read_events(
     tx: &mut Tx,
@@ -55,25 +62,22 @@ async fn stored_events(
     after: u64,
     limit: u32,
 ) -> sqlx::Result<Vec<Result<UserEvent, Unreadable>>> {
-    sqlx::query(
-        "SELECT position, payload FROM user_event
-         WHERE user_id = ?1 AND position > ?2 ORDER BY position LIMIT ?3",
-    )
-    .bind(user.uuid())
-    .bind(column(after))
-    .bind(limit)
-    .try_map(|row: SqliteRow| {
-        let position = number(&row, "position")?;
-        let event = from_json(row.try_get("payload")?);
-        Ok(event
-            .map(|payload| UserEvent {
-                offset: position,
-                payload,
-            })
-            .map_err(|error| Unreadable { position, error }))
-    })
-    .fetch_all(&mut **tx)
-    .await
+    sqlx::query(EVENTS)
+        .bind(user.uuid())
+        .bind(column(after))
+        .bind(limit)
+        .try_map(|row: SqliteRow| {
+            let position = number(&row, "position")?;
+            let event = from_json(row.try_get("payload")?);
+            Ok(event
+                .map(|payload| UserEvent {
+                    offset: position,
+                    payload,
+                })
+                .map_err(|error| Unreadable { position, error }))
+        })
+        .fetch_all(&mut **tx)
+        .await
 }
 
 /// Adds an event to the end of a user's log, makes it pending, and drops the oldest one that is
@@ -103,7 +107,7 @@ pub(super) async fn append_event(
     .bind(at.as_microsecond())
     .execute(&mut **tx)
     .await?;
-    sqlx::query("DELETE FROM user_event WHERE user_id = ?1 AND position <= ?2")
+    sqlx::query(PRUNE)
         .bind(user.uuid())
         .bind(column(position.saturating_sub(MAX_EVENTS_PER_USER)))
         .execute(&mut **tx)

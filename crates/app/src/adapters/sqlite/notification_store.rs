@@ -1,30 +1,55 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 use steadfast_notifications::{
     Draft, EventPage, EventPayload, FireOutcome, IdempotencyClaim, Notification, NotificationId,
     NotificationQuery, NotificationStore, Occurrence, Order, PortError, PublishOutcome, ScheduleId,
-    UserId,
+    Settlement, UserId,
 };
 use uuid::Uuid;
 
 use super::{
     event_log::{append_event, from_json, read_events, to_json},
+    group_commit::GroupCommit,
     rows::{Tx, begin, column, is_transient, number, optional_time, time},
 };
+
+/// Marks a user's oldest unread notifications as read.
+pub(super) const READ_UP_TO: &str = "UPDATE notification SET read_at = ?3 WHERE rowid IN
+     (SELECT rowid FROM notification
+     WHERE user_id = ?1 AND seq <= ?2 AND read_at IS NULL ORDER BY seq LIMIT ?4)
+     RETURNING id";
+
+/// Notes an occurrence, unless it is there.
+pub(super) const SET_OCCURRENCE: &str =
+    "INSERT INTO occurrence (schedule_id, scheduled_for, stored_at) VALUES (?1, ?2, ?3)
+     ON CONFLICT DO NOTHING";
+
+/// Whether a user's schedule may fire.
+pub(super) const IS_ENABLED: &str =
+    "SELECT enabled FROM schedule WHERE id = ?1 AND user_id = ?2 AND removed = 0";
 
 /// Notifications, occurrences, idempotency keys, event logs and the outbox in SQLite.
 #[derive(Clone, Debug)]
 pub struct SqliteNotificationStore {
     pub(super) reader: SqlitePool,
     pub(super) writer: SqlitePool,
+    pub(super) settlements: Arc<GroupCommit<(UserId, u64, Settlement), ()>>,
+    fires: Arc<GroupCommit<(Draft, Occurrence), FireOutcome>>,
 }
 
 impl SqliteNotificationStore {
     /// On a database that has [`NOTIFICATION_MIGRATIONS`](super::NOTIFICATION_MIGRATIONS).
     #[must_use]
-    pub const fn new(reader: SqlitePool, writer: SqlitePool) -> Self {
-        Self { reader, writer }
+    pub fn new(reader: SqlitePool, writer: SqlitePool) -> Self {
+        Self {
+            reader,
+            writer,
+            settlements: Arc::default(),
+            fires: Arc::default(),
+        }
     }
 
     async fn try_publish(
@@ -47,32 +72,25 @@ impl SqliteNotificationStore {
     }
 
     async fn try_fire(&self, draft: &Draft, occurrence: Occurrence) -> sqlx::Result<FireOutcome> {
+        let together = (draft.clone(), occurrence);
+        let together = self.fires.join(together, |fires| self.fire_all(fires));
+        if let Some(outcome) = together.await {
+            return Ok(outcome);
+        }
         let mut tx = begin(&self.writer).await?;
-        let enabled: Option<bool> = sqlx::query_scalar(
-            "SELECT enabled FROM schedule WHERE id = ?1 AND user_id = ?2 AND removed = 0",
-        )
-        .bind(occurrence.schedule_id.uuid())
-        .bind(draft.user_id.uuid())
-        .fetch_optional(&mut *tx)
-        .await?;
-        if enabled != Some(true) {
-            return Ok(FireOutcome::NotEnabled);
-        }
-        let stored = sqlx::query(
-            "INSERT INTO occurrence (schedule_id, scheduled_for, stored_at) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(occurrence.schedule_id.uuid())
-        .bind(occurrence.scheduled_for.as_microsecond())
-        .bind(draft.created_at.as_microsecond())
-        .execute(&mut *tx)
-        .await?;
-        if stored.rows_affected() == 0 {
-            return Ok(FireOutcome::AlreadyStored);
-        }
-        let stored = append(&mut tx, draft, Some(occurrence)).await?;
+        let outcome = fire(&mut tx, draft, occurrence).await?;
         tx.commit().await?;
-        Ok(FireOutcome::Stored(stored))
+        Ok(outcome)
+    }
+
+    async fn fire_all(&self, fires: Vec<(Draft, Occurrence)>) -> sqlx::Result<Vec<FireOutcome>> {
+        let mut tx = begin(&self.writer).await?;
+        let mut outcomes = Vec::with_capacity(fires.len());
+        for (draft, occurrence) in fires {
+            outcomes.push(fire(&mut tx, &draft, occurrence).await?);
+        }
+        tx.commit().await?;
+        Ok(outcomes)
     }
 
     async fn try_list(
@@ -80,29 +98,11 @@ impl SqliteNotificationStore {
         user: UserId,
         query: NotificationQuery,
     ) -> sqlx::Result<Vec<Notification>> {
-        let (sql, bound) = match (query.order, query.unread) {
-            (Order::NewestFirst { before }, false) => (
-                "SELECT * FROM notification WHERE user_id = ?1 AND seq < ?2
-                 ORDER BY seq DESC LIMIT ?3",
-                before.unwrap_or(u64::MAX),
-            ),
-            (Order::NewestFirst { before }, true) => (
-                "SELECT * FROM notification WHERE user_id = ?1 AND seq < ?2 AND read_at IS NULL
-                 ORDER BY seq DESC LIMIT ?3",
-                before.unwrap_or(u64::MAX),
-            ),
-            (Order::OldestFirst { after }, false) => (
-                "SELECT * FROM notification WHERE user_id = ?1 AND seq > ?2
-                 ORDER BY seq LIMIT ?3",
-                after,
-            ),
-            (Order::OldestFirst { after }, true) => (
-                "SELECT * FROM notification WHERE user_id = ?1 AND seq > ?2 AND read_at IS NULL
-                 ORDER BY seq LIMIT ?3",
-                after,
-            ),
+        let bound = match query.order {
+            Order::NewestFirst { before } => before.unwrap_or(u64::MAX),
+            Order::OldestFirst { after } => after,
         };
-        sqlx::query(sql)
+        sqlx::query(list_sql(query.order, query.unread))
             .bind(user.uuid())
             .bind(column(bound))
             .bind(query.limit)
@@ -144,18 +144,13 @@ impl SqliteNotificationStore {
         limit: u32,
     ) -> sqlx::Result<Vec<NotificationId>> {
         let mut tx = begin(&self.writer).await?;
-        let read: Vec<Uuid> = sqlx::query_scalar(
-            "UPDATE notification SET read_at = ?3 WHERE rowid IN
-             (SELECT rowid FROM notification
-              WHERE user_id = ?1 AND seq <= ?2 AND read_at IS NULL ORDER BY seq LIMIT ?4)
-             RETURNING id",
-        )
-        .bind(user.uuid())
-        .bind(column(seq))
-        .bind(at.as_microsecond())
-        .bind(limit)
-        .fetch_all(&mut *tx)
-        .await?;
+        let read: Vec<Uuid> = sqlx::query_scalar(READ_UP_TO)
+            .bind(user.uuid())
+            .bind(column(seq))
+            .bind(at.as_microsecond())
+            .bind(limit)
+            .fetch_all(&mut *tx)
+            .await?;
         let read = read.into_iter().map(NotificationId::new).collect();
         finish(tx, user, read, at, |ids| EventPayload::Read { ids }).await
     }
@@ -274,6 +269,28 @@ impl NotificationStore for SqliteNotificationStore {
     }
 }
 
+/// A list of notifications; each reads no further than its limit.
+pub(super) const fn list_sql(order: Order, unread: bool) -> &'static str {
+    match (order, unread) {
+        (Order::NewestFirst { .. }, false) => {
+            "SELECT * FROM notification WHERE user_id = ?1 AND seq < ?2
+             ORDER BY seq DESC LIMIT ?3"
+        }
+        (Order::NewestFirst { .. }, true) => {
+            "SELECT * FROM notification WHERE user_id = ?1 AND seq < ?2 AND read_at IS NULL
+             ORDER BY seq DESC LIMIT ?3"
+        }
+        (Order::OldestFirst { .. }, false) => {
+            "SELECT * FROM notification WHERE user_id = ?1 AND seq > ?2
+             ORDER BY seq LIMIT ?3"
+        }
+        (Order::OldestFirst { .. }, true) => {
+            "SELECT * FROM notification WHERE user_id = ?1 AND seq > ?2 AND read_at IS NULL
+             ORDER BY seq LIMIT ?3"
+        }
+    }
+}
+
 /// What the notifications learn of an error.
 pub(super) fn port_error(error: sqlx::Error) -> PortError {
     if is_transient(&error) {
@@ -325,6 +342,30 @@ async fn remember(
     .execute(&mut **tx)
     .await
     .map(drop)
+}
+
+/// Stores an occurrence's notification; writes nothing if it is stored or not to be stored.
+async fn fire(tx: &mut Tx, draft: &Draft, occurrence: Occurrence) -> sqlx::Result<FireOutcome> {
+    let enabled: Option<bool> = sqlx::query_scalar(IS_ENABLED)
+        .bind(occurrence.schedule_id.uuid())
+        .bind(draft.user_id.uuid())
+        .fetch_optional(&mut **tx)
+        .await?;
+    if enabled != Some(true) {
+        return Ok(FireOutcome::NotEnabled);
+    }
+    let stored = sqlx::query(SET_OCCURRENCE)
+        .bind(occurrence.schedule_id.uuid())
+        .bind(occurrence.scheduled_for.as_microsecond())
+        .bind(draft.created_at.as_microsecond())
+        .execute(&mut **tx)
+        .await?;
+    if stored.rows_affected() == 0 {
+        return Ok(FireOutcome::AlreadyStored);
+    }
+    append(tx, draft, Some(occurrence))
+        .await
+        .map(FireOutcome::Stored)
 }
 
 /// Stores a notification under the user's next number, with its event.

@@ -7,8 +7,28 @@ use super::{
     SqliteNotificationStore,
     event_log::claim_events,
     notification_store::port_error,
-    rows::{begin, broken, column, number},
+    rows::{Tx, begin, broken, column, number},
 };
+
+/// Who waits, the longest waiting first.
+pub(super) const PENDING: &str = "SELECT user_id FROM user_log WHERE available_at <= ?1
+     ORDER BY available_at LIMIT ?2";
+
+/// Claims a user, unless somebody was faster.
+pub(super) const CLAIM: &str = "UPDATE user_log SET available_at = ?3, claims = claims + 1
+     WHERE user_id = ?1 AND available_at <= ?2 RETURNING claims, failures, pushed";
+
+/// Ends a claim whose pushes did not fail.
+pub(super) const PUSHED: &str = "UPDATE user_log SET pushed = max(pushed, ?3), failures = 0,
+     available_at = CASE WHEN EXISTS
+     (SELECT 1 FROM user_event
+     WHERE user_id = ?1 AND position > max(user_log.pushed, ?3))
+     THEN ?4 END
+     WHERE user_id = ?1 AND claims = ?2";
+
+/// Makes everything that waits pending.
+pub(super) const RELEASE: &str =
+    "UPDATE user_log SET available_at = ?1, claims = claims + 1 WHERE available_at > ?1";
 
 impl SqliteNotificationStore {
     async fn try_claim(
@@ -29,15 +49,12 @@ impl SqliteNotificationStore {
             .await?;
         let mut claims = Vec::new();
         for user in pending.drain(..) {
-            let claimed = sqlx::query(
-                "UPDATE user_log SET available_at = ?3, claims = claims + 1
-                 WHERE user_id = ?1 AND available_at <= ?2 RETURNING claims, failures, pushed",
-            )
-            .bind(user.uuid())
-            .bind(now.as_microsecond())
-            .bind(until.as_microsecond())
-            .fetch_optional(&mut *tx)
-            .await?;
+            let claimed = sqlx::query(CLAIM)
+                .bind(user.uuid())
+                .bind(now.as_microsecond())
+                .bind(until.as_microsecond())
+                .fetch_optional(&mut *tx)
+                .await?;
             // Somebody else was faster.
             let Some(row) = claimed else { continue };
             let pushed = number(&row, "pushed")?;
@@ -55,45 +72,36 @@ impl SqliteNotificationStore {
     }
 
     async fn pending(&self, now: Timestamp, users: u32) -> sqlx::Result<Vec<UserId>> {
-        sqlx::query(
-            "SELECT user_id FROM user_log WHERE available_at <= ?1
-             ORDER BY available_at LIMIT ?2",
-        )
-        .bind(now.as_microsecond())
-        .bind(users)
-        .try_map(|row: SqliteRow| row.try_get("user_id").map(UserId::new))
-        .fetch_all(&self.reader)
-        .await
+        sqlx::query(PENDING)
+            .bind(now.as_microsecond())
+            .bind(users)
+            .try_map(|row: SqliteRow| row.try_get("user_id").map(UserId::new))
+            .fetch_all(&self.reader)
+            .await
     }
 
     async fn try_settle(&self, claim: &OutboxClaim, settlement: Settlement) -> sqlx::Result<()> {
-        let (sql, pushed, at) = match settlement {
-            Settlement::Pushed { pushed, at } => (
-                "UPDATE user_log SET pushed = max(pushed, ?3), failures = 0,
-                        available_at = CASE WHEN EXISTS
-                            (SELECT 1 FROM user_event
-                             WHERE user_id = ?1 AND position > max(user_log.pushed, ?3))
-                        THEN ?4 END
-                 WHERE user_id = ?1 AND claims = ?2",
-                pushed,
-                at,
-            ),
-            Settlement::RetryAt { pushed, at } => (
-                "UPDATE user_log SET pushed = max(pushed, ?3), failures = failures + 1,
-                        available_at = ?4
-                 WHERE user_id = ?1 AND claims = ?2",
-                pushed,
-                at,
-            ),
-        };
-        sqlx::query(sql)
-            .bind(claim.user_id.uuid())
-            .bind(column(claim.number))
-            .bind(column(pushed.unwrap_or_default()))
-            .bind(at.as_microsecond())
-            .execute(&self.writer)
-            .await
-            .map(drop)
+        let settlement = (claim.user_id, claim.number, settlement);
+        let together = self
+            .settlements
+            .join(settlement, |settlements| self.settle_all(settlements));
+        match together.await {
+            Some(()) => Ok(()),
+            None => self.settle_all(vec![settlement]).await.map(drop),
+        }
+    }
+
+    async fn settle_all(
+        &self,
+        settlements: Vec<(UserId, u64, Settlement)>,
+    ) -> sqlx::Result<Vec<()>> {
+        let mut tx = begin(&self.writer).await?;
+        let mut settled = Vec::with_capacity(settlements.len());
+        for (user, claim, settlement) in settlements {
+            settled.push(settle(&mut tx, user, claim, settlement).await?);
+        }
+        tx.commit().await?;
+        Ok(settled)
     }
 }
 
@@ -116,13 +124,32 @@ impl OutboxStore for SqliteNotificationStore {
     }
 
     async fn release(&self, now: Timestamp) -> Result<u64, PortError> {
-        sqlx::query(
-            "UPDATE user_log SET available_at = ?1, claims = claims + 1 WHERE available_at > ?1",
-        )
-        .bind(now.as_microsecond())
-        .execute(&self.writer)
-        .await
-        .map(|done| done.rows_affected())
-        .map_err(port_error)
+        sqlx::query(RELEASE)
+            .bind(now.as_microsecond())
+            .execute(&self.writer)
+            .await
+            .map(|done| done.rows_affected())
+            .map_err(port_error)
     }
+}
+
+async fn settle(tx: &mut Tx, user: UserId, claim: u64, settlement: Settlement) -> sqlx::Result<()> {
+    let (sql, pushed, at) = match settlement {
+        Settlement::Pushed { pushed, at } => (PUSHED, pushed, at),
+        Settlement::RetryAt { pushed, at } => (
+            "UPDATE user_log SET pushed = max(pushed, ?3), failures = failures + 1,
+                        available_at = ?4
+                 WHERE user_id = ?1 AND claims = ?2",
+            pushed,
+            at,
+        ),
+    };
+    sqlx::query(sql)
+        .bind(user.uuid())
+        .bind(column(claim))
+        .bind(column(pushed.unwrap_or_default()))
+        .bind(at.as_microsecond())
+        .execute(&mut **tx)
+        .await
+        .map(drop)
 }

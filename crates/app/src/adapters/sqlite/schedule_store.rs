@@ -11,6 +11,14 @@ use super::{
     rows::{Tx, begin, broken, column, number, time},
 };
 
+/// A page of a user's schedules.
+pub(super) const LIST: &str = "SELECT * FROM schedule
+     WHERE user_id = ?1 AND id > coalesce(?2, x'') AND removed = 0 ORDER BY id LIMIT ?3";
+
+/// A batch of what is out of sync.
+pub(super) const OUT_OF_SYNC: &str = "SELECT id FROM schedule
+     WHERE synced_version <> version AND id > coalesce(?1, x'') ORDER BY id LIMIT ?2";
+
 /// Schedules in SQLite.
 #[derive(Clone, Debug)]
 pub struct SqliteScheduleStore {
@@ -148,17 +156,14 @@ impl ScheduleStore for SqliteScheduleStore {
         after: Option<ScheduleId>,
         limit: u32,
     ) -> Result<Vec<Schedule>, PortError> {
-        sqlx::query(
-            "SELECT * FROM schedule
-             WHERE user_id = ?1 AND id > coalesce(?2, x'') AND removed = 0 ORDER BY id LIMIT ?3",
-        )
-        .bind(user.uuid())
-        .bind(after.map(ScheduleId::uuid))
-        .bind(limit)
-        .try_map(|row| schedule(&row))
-        .fetch_all(&self.reader)
-        .await
-        .map_err(port_error)
+        sqlx::query(LIST)
+            .bind(user.uuid())
+            .bind(after.map(ScheduleId::uuid))
+            .bind(limit)
+            .try_map(|row| schedule(&row))
+            .fetch_all(&self.reader)
+            .await
+            .map_err(port_error)
     }
 
     async fn update(&self, schedule: &Schedule, expected: u64) -> Result<UpdateOutcome, PortError> {
@@ -183,15 +188,12 @@ impl ScheduleStore for SqliteScheduleStore {
         after: Option<ScheduleId>,
         limit: u32,
     ) -> Result<Vec<ScheduleId>, PortError> {
-        let ids: Vec<Uuid> = sqlx::query_scalar(
-            "SELECT id FROM schedule
-             WHERE synced_version <> version AND id > coalesce(?1, x'') ORDER BY id LIMIT ?2",
-        )
-        .bind(after.map(ScheduleId::uuid))
-        .bind(limit)
-        .fetch_all(&self.reader)
-        .await
-        .map_err(port_error)?;
+        let ids: Vec<Uuid> = sqlx::query_scalar(OUT_OF_SYNC)
+            .bind(after.map(ScheduleId::uuid))
+            .bind(limit)
+            .fetch_all(&self.reader)
+            .await
+            .map_err(port_error)?;
         Ok(ids.into_iter().map(ScheduleId::new).collect())
     }
 
