@@ -291,8 +291,9 @@ impl Accounts {
             field,
             detail: detail.to_owned(),
         };
-        if !(1..=100).contains(&name.trim().chars().count()) {
-            return Err(invalid("name", "must be 1 to 100 characters"));
+        let name = name.trim();
+        if !(1..=100).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+            return Err(invalid("name", "must be 1 to 100 characters of one line"));
         }
         if scopes.is_empty() {
             return Err(invalid("scopes", "must name at least one scope"));
@@ -309,7 +310,7 @@ impl Accounts {
             id: self.ids.next_id(),
             hash: secret.hash(),
             user_id: user.id,
-            name: name.trim().to_owned(),
+            name: name.to_owned(),
             scopes,
             created_at: now,
             expires_at: expires_in_days

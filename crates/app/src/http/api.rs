@@ -1,11 +1,12 @@
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use http::Uri;
 use steadfast_lifecycle::LifecycleHandle;
 use steadfast_notifications::{Notifications, Schedules};
 use steadfast_privacy::Privacy;
 use steadfast_scheduler::Scheduler;
-use steadfast_ws_hub::{Disconnect, Hub};
+use steadfast_ws_hub::{Disconnect, Hub, Limits};
+use tokio_util::task::TaskTracker;
 
 use super::{RequestLimits, Tickets};
 use crate::accounts::{Accounts, User};
@@ -50,12 +51,24 @@ impl Api {
 
     /// Ends what was opened by a credential that is no longer good: every WebSocket of the user
     /// must connect again, which only a good credential can, and open tickets are void.
+    ///
+    /// The hub does not know the sockets yet whose credential was good when they were opened and
+    /// that have not connected: they are ended by a second round, when all of them have.
     pub(super) fn end_connections(&self, user: &User) {
         self.tickets.void(user.id);
-        let user = user.id.to_string();
-        self.hub
-            .disconnect(user.as_str(), Disconnect::FORCE_RECONNECT);
+        let (hub, user) = (self.hub.clone(), user.id.to_string());
+        hub.disconnect(user.as_str(), Disconnect::FORCE_RECONNECT);
+        TaskTracker::new().spawn(async move {
+            tokio::time::sleep(time_to_connect()).await;
+            hub.disconnect(user.as_str(), Disconnect::FORCE_RECONNECT);
+        });
     }
+}
+
+/// How long after its credential was looked at a socket may become one of the hub's clients.
+fn time_to_connect() -> Duration {
+    let limits = Limits::default();
+    limits.handshake_timeout + limits.connect_timeout + limits.authenticate_timeout
 }
 
 impl Deref for Api {

@@ -68,7 +68,6 @@ pub fn router(api: Api) -> Result<Router, AssetError> {
         .route("/api", any(no_such_path))
         .route("/api/", any(no_such_path))
         .route("/api/{*path}", any(no_such_path))
-        .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(time_limit))
         .layer(header_layer("cache-control", "no-store"));
@@ -77,9 +76,11 @@ pub fn router(api: Api) -> Result<Router, AssetError> {
         .merge(v1)
         .route("/ws", get(ws::upgrade))
         .route("/openapi.json", get(openapi))
+        .method_not_allowed_fallback(no_such_method)
         .layer(from_fn_with_state(api.limits.clone(), limits::by_address))
         .with_state(api.clone())
         .merge(probes::routes(api.lifecycle.clone()))
+        .method_not_allowed_fallback(no_such_method)
         .merge(web::page()?.into_router())
         .layer(CatchPanicLayer::custom(|_| {
             Problem::new(Kind::Internal, "the service failed; its log says why").into_response()

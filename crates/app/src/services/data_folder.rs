@@ -1,7 +1,7 @@
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -15,7 +15,19 @@ use crate::config::{Config, DatabaseUrl};
 pub struct DataFolder {
     /// Locked until it is closed, by us or, however we end, by the operating system.
     _lock: File,
+    database: Option<DatabaseFile>,
 }
+
+/// The database's file, and what it is however it is called.
+#[derive(Debug)]
+struct DatabaseFile {
+    path: PathBuf,
+    id: FileId,
+}
+
+/// Device and inode.
+#[derive(Debug, PartialEq, Eq)]
+struct FileId(u64, u64);
 
 /// Why the folder of the data cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +57,13 @@ pub enum DataFolderError {
         #[source]
         source: io::Error,
     },
+    /// The database's file was deleted, moved away or replaced: what is written now is lost when
+    /// the process ends.
+    #[error("{path} is no longer the file that was opened: put it back, or restart", path = path.display())]
+    Replaced {
+        /// Where it was.
+        path: PathBuf,
+    },
 }
 
 impl DataFolder {
@@ -67,11 +86,54 @@ impl DataFolder {
             TryLockError::WouldBlock => DataFolderError::Held { path },
             TryLockError::Error(source) => DataFolderError::Lock { path, source },
         })?;
-        if let DatabaseUrl::Sqlite(database) = &config.database {
-            // SQLite gives its other files the permissions of this one.
-            drop(private_file(database)?);
+        let database = match &config.database {
+            DatabaseUrl::Sqlite(path) => Some(DatabaseFile::make(path)?),
+            DatabaseUrl::Postgres(_) => None,
+        };
+        Ok(Self {
+            _lock: lock,
+            database,
+        })
+    }
+
+    /// Looks whether the database's file is still the one that was there at the opening: SQLite
+    /// itself goes on with a file that has no name any more.
+    ///
+    /// # Errors
+    ///
+    /// If it is not.
+    pub fn check(&self) -> Result<(), DataFolderError> {
+        match &self.database {
+            Some(file) if !file.is_there() => Err(DataFolderError::Replaced {
+                path: file.path.clone(),
+            }),
+            _ => Ok(()),
         }
-        Ok(Self { _lock: lock })
+    }
+}
+
+impl DatabaseFile {
+    /// Makes the file where it is missing; SQLite gives its other files the permissions of it.
+    fn make(path: &Path) -> Result<Self, DataFolderError> {
+        let metadata = private_file(path)?.metadata();
+        let metadata = metadata.map_err(|source| DataFolderError::Make {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            id: FileId::of(&metadata),
+        })
+    }
+
+    fn is_there(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|metadata| FileId::of(&metadata) == self.id)
+    }
+}
+
+impl FileId {
+    fn of(metadata: &Metadata) -> Self {
+        Self(metadata.dev(), metadata.ino())
     }
 }
 
@@ -109,6 +171,20 @@ mod tests {
         ));
         drop(held);
         DataFolder::open(&config).unwrap();
+    }
+
+    #[test]
+    fn database_that_was_replaced_is_noticed() {
+        let parent = tempfile::tempdir().unwrap();
+        let held = DataFolder::open(&config(parent.path())).unwrap();
+        held.check().unwrap();
+        let (path, aside) = (parent.path().join("steadfast.db"), parent.path().join("x"));
+        std::fs::rename(&path, &aside).unwrap();
+        assert!(held.check().is_err(), "it is gone");
+        std::fs::copy(&aside, &path).unwrap();
+        assert!(held.check().is_err(), "it is another");
+        std::fs::rename(&aside, &path).unwrap();
+        held.check().unwrap();
     }
 
     #[test]

@@ -84,9 +84,13 @@ impl Service for SqliteService {
     }
 
     async fn health(&self) -> Health {
-        match self.database.ping().await {
-            Ok(()) => Health::healthy(),
-            Err(error) => Health::unhealthy(error.to_string()),
+        if let Err(error) = self.database.ping().await {
+            return Health::unhealthy(error.to_string());
+        }
+        let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        match folder.as_ref().map(DataFolder::check) {
+            Some(Err(error)) => Health::unhealthy(error.to_string()),
+            Some(Ok(())) | None => Health::healthy(),
         }
     }
 }

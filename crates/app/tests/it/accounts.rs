@@ -218,6 +218,33 @@ async fn revoked_token_and_ended_session_close_what_they_had_opened() {
 }
 
 #[tokio::test]
+async fn socket_that_was_open_but_said_connect_after_the_revocation_is_closed_too() {
+    let server = Server::start().await;
+    let admin = Client::admin(&server).await;
+    let program = admin.by_token(&["notifications:read"]).await;
+    let mut socket = program.socket(None).await.unwrap();
+    let listed = admin.get("/api/v1/tokens").await.expect(200);
+    let id = listed["items"][0]["id"].as_str().unwrap();
+    admin
+        .delete(&format!("/api/v1/tokens/{id}"))
+        .await
+        .expect(204);
+    socket.command("connect", json!({})).await;
+    assert_eq!(socket.close_code().await, Some(3011));
+}
+
+#[tokio::test]
+async fn name_of_a_token_is_one_line() {
+    let server = Server::start().await;
+    let admin = Client::admin(&server).await;
+    for name in ["", " ", "two\nlines", "nul\0"] {
+        let body = json!({"name": name, "scopes": ["schedules:read"]});
+        let refused = admin.post("/api/v1/tokens", body).await.expect(422);
+        assert_eq!(refused["errors"][0]["pointer"], "/name", "{name:?}");
+    }
+}
+
+#[tokio::test]
 async fn revoked_token_opens_nothing() {
     let server = Server::start().await;
     let admin = Client::admin(&server).await;

@@ -1,9 +1,13 @@
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::{
     client::{Answer, Client, PASSWORD, answer},
-    process::Server,
+    process::{PATIENCE, Server},
 };
 
 /// Holds an answer against RFC 9457, and the wanted status and field.
@@ -231,5 +235,93 @@ async fn every_described_path_is_there() {
         // PUT is nowhere: a path that exists says so, one that does not is not found.
         let path = path.replace("{id}", "0190a6b2-0000-7000-8000-000000000000");
         answer(ann.request(Method::PUT, &path)).await.expect(405);
+    }
+}
+
+#[tokio::test]
+async fn wrong_method_is_a_problem_everywhere_and_head_answers_like_get() {
+    let server = Server::start().await;
+    let ann = Client::admin(&server).await;
+    for path in ["/livez", "/readyz", "/ws", "/openapi.json", "/api/v1/me"] {
+        let wrong = answer(ann.request(Method::PUT, path)).await;
+        check(path, &wrong, 405, None);
+        assert!(wrong.headers.contains_key("allow"), "{path}");
+    }
+    for path in ["/api/v1/schedules", "/api/v1/notifications", "/readyz"] {
+        let head = answer(ann.request(Method::HEAD, path)).await;
+        assert_eq!(
+            (head.status.as_u16(), head.body),
+            (200, json!("")),
+            "{path}"
+        );
+        assert_eq!(head.headers["content-type"], "application/json", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn no_other_origin_is_let_in() {
+    let server = Server::start().await;
+    let ann = Client::admin(&server).await;
+    for (method, path) in [
+        (Method::OPTIONS, "/api/v1/schedules"),
+        (Method::GET, "/api/v1/schedules"),
+        (Method::GET, "/openapi.json"),
+        (Method::GET, "/readyz"),
+    ] {
+        let request = ann
+            .request(method, path)
+            .header("origin", "https://elsewhere.example")
+            .header("access-control-request-method", "POST");
+        let headers = answer(request).await.headers;
+        let mut names = headers.keys().map(reqwest::header::HeaderName::as_str);
+        assert!(
+            !names.any(|name| name.starts_with("access-control-")),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn body_that_comes_too_slowly_is_408() {
+    let server = Server::start().await;
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    let head = "POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\n\
+                content-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    // To the end: the connection is closed, since the rest of the body is not waited for.
+    let all = slow.read_to_string(&mut text);
+    tokio::time::timeout(PATIENCE, all).await.unwrap().unwrap();
+    assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+    assert!(text.contains("application/problem+json"), "{text}");
+}
+
+#[tokio::test]
+async fn most_talkative_log_repeats_no_secret() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_with(data, &[("STEADFAST_LOG", "trace")]).await;
+    let setup = std::fs::read_to_string(server.setup_token_file()).unwrap();
+    let admin = Client::admin(&server).await;
+    let program = admin.by_token(&["notifications:read"]).await;
+    let ticket = program
+        .post("/api/v1/ws-ticket", json!({}))
+        .await
+        .expect(201);
+    let ticket = ticket["ticket"].as_str().unwrap().to_owned();
+    let path = format!("/ws?ticket={ticket}");
+    Client::nobody(&server)
+        .socket_at(&path, None)
+        .await
+        .unwrap();
+    program.connect().await;
+    let mut secrets = vec![setup, ticket, PASSWORD.to_owned()];
+    secrets.extend(admin.secrets().into_iter().chain(program.secrets()));
+    assert_eq!(secrets.len(), 6);
+    server.signal("TERM").await;
+    let (_, log, _) = server.ended().await;
+    assert!(log.contains("/api/v1/ws-ticket"), "it does log requests");
+    for secret in secrets {
+        assert!(!log.contains(&secret), "{secret} is in the log");
     }
 }

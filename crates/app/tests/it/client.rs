@@ -109,6 +109,17 @@ impl Client {
         }
     }
 
+    /// What nobody else may know: of cookie, CSRF token and API token those that there are.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let session = self
+            .cookie
+            .as_ref()
+            .and_then(|cookie| cookie.split_once('='));
+        let session = session.map(|(_, key)| key.to_owned());
+        let secrets = [session, self.csrf.clone(), self.bearer.clone()];
+        secrets.into_iter().flatten().collect()
+    }
+
     pub(crate) async fn id(&self) -> String {
         let me = self.get("/api/v1/me").await.expect(200);
         me["user"]["id"].as_str().unwrap().to_owned()

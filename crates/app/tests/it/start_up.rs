@@ -197,6 +197,33 @@ async fn second_process_on_one_data_folder_is_refused() {
 }
 
 #[tokio::test]
+async fn database_that_was_taken_away_is_told_by_the_probe() {
+    let server = Server::start().await;
+    let nobody = Client::nobody(&server);
+    let database = server.data().join("steadfast.db");
+    let until = async |status: u16| loop {
+        let answer = nobody.get("/readyz").await;
+        if answer.status.as_u16() == status {
+            return answer.body;
+        }
+    };
+    let aside = server.data().join("aside.db");
+    std::fs::rename(&database, &aside).unwrap();
+    let body = tokio::time::timeout(PATIENCE, until(503)).await.unwrap();
+    let part = &body["services"][1];
+    assert_eq!(part["name"], "database");
+    assert!(
+        part["detail"].as_str().unwrap().contains("steadfast.db"),
+        "{body}"
+    );
+
+    std::fs::copy(&aside, &database).unwrap();
+    nobody.get("/readyz").await.expect(503);
+    std::fs::rename(&aside, &database).unwrap();
+    tokio::time::timeout(PATIENCE, until(200)).await.unwrap();
+}
+
+#[tokio::test]
 async fn probes_answer_on_both_listeners_and_metrics_on_the_admin_one() {
     let server = Server::start().await;
     let public = Client::nobody(&server);
