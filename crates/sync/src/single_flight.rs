@@ -20,8 +20,10 @@ mod join;
 /// - At most one execution per key is in flight; callers that come meanwhile join it, and their
 ///   own work is dropped unused. A call that comes after the outcome starts anew.
 /// - Any caller that is polled drives the work, so a caller that is parked or dropped, the first
-///   one too, holds nobody up and changes nothing for the others. With its last caller the work
-///   is dropped. Work that must outlive its callers is called from a task of your own.
+///   one too, holds nobody up and changes nothing for the others.
+/// - With its last caller the work is dropped. A call that comes during that drop starts anew, and
+///   does not wait for the destructors. Work that must outlive its callers is called from a task
+///   of your own.
 /// - A failure or a panic reaches every caller that joined.
 /// - A key is kept exactly while a flight of it has callers.
 /// - Work that asks for its own key gets [`FlightError::Recursive`] instead of a hang, if it does

@@ -163,29 +163,24 @@ async fn one_attempt_at_a_time_while_callers_leave_and_others_reset() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_execution_per_key_while_callers_leave() {
-    struct Inside(Arc<[AtomicBool; 2]>, usize);
-    impl Drop for Inside {
-        fn drop(&mut self) {
-            assert!(self.0[self.1].swap(false, Ordering::SeqCst));
-        }
-    }
     let group = Arc::new(SingleFlight::<usize, usize, usize>::new());
-    let inside: Arc<[AtomicBool; 2]> = Arc::default();
+    let latest: Arc<[AtomicUsize; 2]> = Arc::default();
     let executions = Arc::new(AtomicUsize::new(0));
     run(|mut random| {
-        let (group, inside) = (Arc::clone(&group), Arc::clone(&inside));
+        let (group, latest) = (Arc::clone(&group), Arc::clone(&latest));
         let executions = Arc::clone(&executions);
         async move {
             for _ in 0..ROUNDS {
                 let (key, fails) = (random.below(2), random.below(3) == 0);
-                let (inside, executions) = (Arc::clone(&inside), Arc::clone(&executions));
+                let (latest, executions) = (Arc::clone(&latest), Arc::clone(&executions));
                 let work = move || async move {
-                    let was_inside = inside[key].swap(true, Ordering::SeqCst);
-                    let _inside = Inside(inside, key);
-                    assert!(!was_inside, "two executions");
-                    executions.fetch_add(1, Ordering::SeqCst);
-                    yield_now().await;
-                    yield_now().await;
+                    let this = 1 + executions.fetch_add(1, Ordering::SeqCst);
+                    latest[key].store(this, Ordering::SeqCst);
+                    for _ in 0..2 {
+                        yield_now().await;
+                        let now = latest[key].load(Ordering::SeqCst);
+                        assert_eq!(now, this, "another began meanwhile");
+                    }
                     if fails { Err(key) } else { Ok(key) }
                 };
                 let mut call: Boxed<'_, _> = Box::pin(group.run(key, work));
