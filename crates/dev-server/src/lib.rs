@@ -1,4 +1,4 @@
-//! Serves a Vite front end: the real Vite in development, built assets in production.
+//! Serves the built assets of a front end, embedded or from a folder.
 //!
 //! For: a service that ships its own front end and wants it served right, from the program itself
 //! or from a folder, without a second server beside it. Not for: uploads, listings of folders,
