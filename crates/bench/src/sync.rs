@@ -1,9 +1,9 @@
 //! `sync`: the primitives of `steadfast-sync`.
 
-use std::{error::Error, hint::black_box, io, sync::Arc, time::Instant};
+use std::{convert::Infallible, error::Error, hint::black_box, io, sync::Arc, time::Instant};
 
 use dashmap::DashMap;
-use steadfast_sync::{AsyncLock, Semaphore};
+use steadfast_sync::{AsyncLock, Semaphore, SingleFlight};
 use tokio::{runtime::Builder, sync::Mutex, task::unconstrained};
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 const KEYS: u64 = 1024;
 
 pub(crate) fn cases() -> Result<Vec<Case>, Box<dyn Error>> {
-    Ok(vec![keyed_lock()?, semaphore()?])
+    Ok(vec![keyed_lock()?, semaphore()?, single_flight()?])
 }
 
 fn keyed_lock() -> Result<Case, Box<dyn Error>> {
@@ -75,6 +75,23 @@ fn semaphore() -> Result<Case, Box<dyn Error>> {
         versioned("tokio") + " Semaphore",
         async move |_| {
             assert!(tokios.acquire().await.is_ok());
+        },
+    )?))
+}
+
+fn single_flight() -> Result<Case, Box<dyn Error>> {
+    let ours = SingleFlight::<u64, u64, Infallible>::new();
+    let asyncbands = asyncband::singleflight::Group::<u64, u64>::new();
+    let case = Case::new(
+        "single flight, leader alone, work that is ready at once, 1024 keys",
+        contender("steadfast-sync SingleFlight".into(), async move |key| {
+            assert!(ours.run(key, async move || Ok(key)).await.is_ok());
+        })?,
+    );
+    Ok(case.against(contender(
+        versioned("asyncband") + " Group",
+        async move |key| {
+            assert_eq!(asyncbands.work(key, async move || key).await, key);
         },
     )?))
 }
