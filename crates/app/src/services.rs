@@ -16,6 +16,7 @@ mod database;
 mod http;
 mod hub;
 mod listener;
+mod measured;
 mod outbox;
 mod privacy;
 mod scheduler;

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
@@ -20,13 +20,18 @@ pub fn log_to_stderr(filter: &str, format: LogFormat) {
     }
 }
 
+/// The upper bounds of the buckets that times are counted in.
+const SECONDS: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0];
+
 /// Collects what the `metrics` macros say, for the admin listener to show.
 ///
 /// # Errors
 ///
 /// If something else collects them already.
 pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new().install_recorder()?;
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
+        .install_recorder()?;
     metrics::describe_counter!("steadfast_http_requests_total", "Requests answered");
     metrics::describe_gauge!("steadfast_hub_connections", "Connected clients");
     metrics::describe_gauge!(
@@ -44,6 +49,11 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
     metrics::describe_counter!(
         "steadfast_hub_evicted_silent_total",
         "Clients that were gone"
+    );
+    metrics::describe_counter!("steadfast_fires_total", "Runs of jobs, by their outcome");
+    metrics::describe_histogram!(
+        "steadfast_fire_lateness_seconds",
+        "How long after their time jobs began to run"
     );
     metrics::describe_gauge!("steadfast_service_up", "Whether a service is up");
     Ok(handle)

@@ -11,6 +11,7 @@ use steadfast_privacy::Privacy;
 use steadfast_scheduler::{Scheduler, SqliteJobStore};
 use steadfast_ws_hub::{Hub, MemoryHistory};
 
+use super::measured::Measured;
 use crate::{
     accounts::{Accounts, SetupGate},
     adapters::{
@@ -85,7 +86,8 @@ impl Assembly {
         let schedule_store = Arc::new(SqliteScheduleStore::new(reader.clone(), writer.clone()));
         let job_store = Arc::new(SqliteJobStore::new(writer.clone()));
         let fired = ScheduleFired::new(schedule_store.clone(), notifications.clone())?;
-        let scheduler = Scheduler::builder(NOTIFICATIONS, job_store.clone(), Arc::new(fired))
+        let fired = Arc::new(Measured::new(NOTIFICATIONS, fired));
+        let scheduler = Scheduler::builder(NOTIFICATIONS, job_store.clone(), fired)
             .clock(clock.clone())
             .build()?;
         let jobs = Arc::new(SchedulerJobs::new(scheduler.clone()));
@@ -100,7 +102,7 @@ impl Assembly {
             .clock(clock.clone())
             .build()?;
         let privacy = Arc::new(privacy);
-        let runs = Arc::new(PrivacyRuns::new(privacy.clone()));
+        let runs = Arc::new(Measured::new(PRIVACY, PrivacyRuns::new(privacy.clone())));
         let privacy_jobs = Scheduler::builder(PRIVACY, job_store, runs)
             .clock(clock.clone())
             .build()?;

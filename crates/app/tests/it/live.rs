@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{client::Client, process::Server};
+use crate::{
+    client::Client,
+    process::{PATIENCE, Server},
+};
 
 /// A schedule that fires each second.
 fn every_second() -> Value {
@@ -228,4 +231,27 @@ async fn clients_are_told_of_the_shutdown() {
     assert_eq!(socket.close_code().await, Some(3001));
     let (status, log, _) = server.ended().await;
     assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn fires_and_their_lateness_are_measured() {
+    let server = Server::start().await;
+    let ann = Client::admin(&server).await;
+    ann.post("/api/v1/schedules", every_second())
+        .await
+        .expect(201);
+    let lines = [
+        "steadfast_fires_total{jobs=\"notifications\",outcome=\"succeeded\"}",
+        "steadfast_fire_lateness_seconds_bucket{jobs=\"notifications\",le=\"60\"}",
+    ];
+    let measured = async {
+        loop {
+            let metrics = reqwest::get(format!("{}/metrics", server.admin_url));
+            let metrics = metrics.await.unwrap().text().await.unwrap();
+            if lines.iter().all(|line| metrics.contains(line)) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, measured).await.unwrap();
 }
