@@ -68,6 +68,6 @@ pub fn main() -> ExitCode {
 }
 
 fn openapi() -> anyhow::Result<u8> {
-    println!("{}", crate::http::openapi().to_pretty_json()?);
+    say!("{}", crate::http::openapi().to_pretty_json()?);
     Ok(0)
 }

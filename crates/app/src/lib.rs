@@ -5,6 +5,15 @@
 //! the [`http`] API, and the [`services`] that start and stop in order. Nothing here is meant to be
 //! used by another project: cherry-pick the crates below instead.
 
+/// Prints a line for whoever started the process. Unlike `println!` it does not panic where nobody
+/// reads it any more.
+macro_rules! say {
+    ($($line:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($line)*);
+    }};
+}
+
 pub mod accounts;
 pub mod adapters;
 pub mod cli;

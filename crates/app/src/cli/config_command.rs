@@ -26,10 +26,10 @@ pub(super) fn run(command: &ConfigCommand) -> anyhow::Result<u8> {
     match command {
         ConfigCommand::Check { config } => {
             config.load()?;
-            println!("the configuration is valid");
+            say!("the configuration is valid");
         }
-        ConfigCommand::Print { config } => print!("{}", effective(config)?),
-        ConfigCommand::Example => print!("{}", example()),
+        ConfigCommand::Print { config } => say!("{}", effective(config)?.trim_end()),
+        ConfigCommand::Example => say!("{}", example().trim_end()),
     }
     Ok(0)
 }

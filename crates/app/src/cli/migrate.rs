@@ -36,7 +36,7 @@ async fn migrate<B: Backend>(
         .await
         .context("cannot read the ledger of migrations")?;
     for migration in &pending {
-        println!("pending: {migration}");
+        say!("pending: {migration}");
     }
     if check {
         return Ok(if pending.is_empty() { 0 } else { FAILURE });
@@ -45,6 +45,6 @@ async fn migrate<B: Backend>(
     let _folder = DataFolder::open(config)?;
     database.initialize().await.context("cannot migrate")?;
     database.close(CLOSE_WITHIN).await;
-    println!("the database is up to date");
+    say!("the database is up to date");
     Ok(0)
 }

@@ -71,13 +71,13 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "database_url",
         default: None,
-        help: "sqlite://PATH or postgres://…; unset: steadfast.db in data_dir",
+        help: "sqlite://PATH; unset: steadfast.db in data_dir (postgres:// is not stored in yet)",
         secret: true,
     },
     Key {
         name: "redis_url",
         default: None,
-        help: "redis://…, the backplane of several instances; unset: one instance",
+        help: "for several instances; this version runs as one, and refuses it",
         secret: true,
     },
     key(

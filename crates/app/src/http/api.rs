@@ -6,7 +6,7 @@ use steadfast_notifications::{Notifications, Schedules};
 use steadfast_privacy::Privacy;
 use steadfast_scheduler::Scheduler;
 use steadfast_ws_hub::{Disconnect, Hub, Limits};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{RequestLimits, Tickets};
 use crate::accounts::{Accounts, User};
@@ -36,6 +36,10 @@ pub struct ApiParts {
     pub limits: Arc<RequestLimits>,
     /// Tickets for WebSockets.
     pub tickets: Tickets,
+    /// Where to put what goes on after its request was answered.
+    pub tasks: TaskTracker,
+    /// Tells the tasks to end.
+    pub stop: CancellationToken,
     /// Where browsers reach the service, if not at the address that it listens on.
     pub public_url: Option<Uri>,
     /// Whether cookies are sent over TLS only.
@@ -58,9 +62,13 @@ impl Api {
         self.tickets.void(user.id);
         let (hub, user) = (self.hub.clone(), user.id.to_string());
         hub.disconnect(user.as_str(), Disconnect::FORCE_RECONNECT);
-        TaskTracker::new().spawn(async move {
+        let again = async move {
             tokio::time::sleep(time_to_connect()).await;
             hub.disconnect(user.as_str(), Disconnect::FORCE_RECONNECT);
+        };
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(again).await;
         });
     }
 }

@@ -50,7 +50,7 @@ impl Service for AdminService {
         };
         let router = admin_router(self.lifecycle.clone(), render);
         let address = self.listener.start(router).await?;
-        println!("probes and metrics at http://{address}");
+        say!("probes and metrics at http://{address}");
         Ok(())
     }
 

@@ -2,22 +2,29 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// A service's endless work: begun by its start, told to end and awaited by its stop.
+/// What a service does besides answering: begun while it is up, told to end and awaited by its
+/// stop.
 #[derive(Debug, Default)]
 pub(super) struct Background {
     running: Mutex<Option<(CancellationToken, TaskTracker)>>,
 }
 
 impl Background {
-    /// Begins the work; it ends when its token is cancelled.
+    /// Where to add work, and what tells it to end.
+    pub(super) fn open(&self) -> (TaskTracker, CancellationToken) {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((stop.clone(), tasks.clone()));
+        (tasks, stop)
+    }
+
+    /// Begins the one work that there is; it ends when its token is cancelled.
     pub(super) fn begin<F>(&self, work: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(work(stop.clone()));
-        tasks.close();
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some((stop, tasks));
+        let (tasks, stop) = self.open();
+        tasks.spawn(work(stop));
     }
 
     /// Whether the work is at work.
@@ -39,6 +46,7 @@ impl Background {
             .take();
         if let Some((stop, tasks)) = running {
             stop.cancel();
+            tasks.close();
             tasks.wait().await;
         }
     }

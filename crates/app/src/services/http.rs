@@ -6,7 +6,7 @@ use steadfast_lifecycle::{
     Health, LifecycleHandle, Service, ServiceError, ServiceSpec, StartContext, StopContext,
 };
 
-use super::{assembly::Assembly, listener::Listener, slot::Slot};
+use super::{assembly::Assembly, background::Background, listener::Listener, slot::Slot};
 use crate::{
     config::Config,
     http::{Api, ApiParts, RequestLimits, Tickets, router},
@@ -19,6 +19,7 @@ pub(super) struct HttpService {
     clock: Arc<dyn Clock>,
     assembly: Slot<Assembly>,
     listener: Listener,
+    after_requests: Background,
 }
 
 impl HttpService {
@@ -29,6 +30,7 @@ impl HttpService {
     ) -> Self {
         Self {
             listener: Listener::new(config.listen),
+            after_requests: Background::default(),
             config,
             clock,
             assembly,
@@ -37,6 +39,7 @@ impl HttpService {
 
     fn api(&self, lifecycle: LifecycleHandle) -> Result<Api, ServiceError> {
         let assembly = self.assembly.get()?;
+        let (tasks, stop) = self.after_requests.open();
         let limits = RequestLimits::new(&self.clock).map_err(ServiceError::permanent)?;
         Ok(Api::new(ApiParts {
             accounts: assembly.accounts.clone(),
@@ -48,6 +51,8 @@ impl HttpService {
             lifecycle,
             limits: Arc::new(limits),
             tickets: Tickets::new(self.clock.clone()),
+            tasks,
+            stop,
             public_url: self.config.public_url.clone(),
             secure_cookies: self.config.is_public_https(),
         }))
@@ -80,10 +85,10 @@ impl Service for HttpService {
             .map_err(ServiceError::permanent)?;
         let router = router(self.api(cx.lifecycle().clone())?).map_err(ServiceError::permanent)?;
         let address = self.listener.start(router).await?;
-        println!("steadfast serves at {}", self.url(address));
+        say!("steadfast serves at {}", self.url(address));
         if must_set_up {
             let file = self.config.setup_token_file();
-            println!(
+            say!(
                 "set it up there, with the one-time token in {}",
                 file.display()
             );
@@ -93,6 +98,7 @@ impl Service for HttpService {
 
     async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
         self.listener.stop().await;
+        self.after_requests.end().await;
         Ok(())
     }
 

@@ -64,12 +64,7 @@ async fn schedules_due_in_the_same_second_are_all_stored_and_pushed_once() {
     });
     scheduler.start().await;
     let began = Instant::now();
-    let all = async {
-        while push.pushed().len() < USERS {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let in_time = tokio::time::timeout(Duration::from_secs(60), all).await;
+    let in_time = tokio::time::timeout(Duration::from_secs(60), push.reached(USERS)).await;
     println!("pushed {} in {:?}", push.pushed().len(), began.elapsed());
     in_time.unwrap();
     scheduler.shutdown(Duration::from_secs(5)).await;

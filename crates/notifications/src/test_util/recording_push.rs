@@ -4,12 +4,16 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use crate::{PortError, Push, UserEvent, UserId};
 
 /// A push that keeps what it is given, and fails for the users it was asked to fail for.
 #[derive(Debug, Default)]
-pub struct RecordingPush(Mutex<State>);
+pub struct RecordingPush {
+    state: Mutex<State>,
+    more: Notify,
+}
 
 /// One event that was pushed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +58,25 @@ impl RecordingPush {
         own.map(|pushed| pushed.event.offset).collect()
     }
 
+    /// Waits until `count` events were pushed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing.
+    pub async fn reached(&self, count: usize) {
+        loop {
+            let mut more = std::pin::pin!(self.more.notified());
+            // Before the count is looked at, so that no push in between is missed.
+            more.as_mut().enable();
+            if self.with(|state| state.pushed.len()) >= count {
+                return;
+            }
+            more.await;
+        }
+    }
+
     fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -72,6 +93,7 @@ impl Push for RecordingPush {
                 epoch: epoch.to_owned(),
                 event: event.clone(),
             });
+            self.more.notify_waiters();
             Ok(())
         })
     }
