@@ -1,13 +1,13 @@
-use std::{
-    future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{future::Future, sync::Arc};
 
 use steadfast_clock::Clock;
 use tracing::{debug, info, warn};
 
 use self::state::{Admission, Phase, Settings, State};
-use crate::{BreakerOpen, CallError};
+use crate::{
+    BreakerOpen, CallError,
+    rt::{self, Mutex, MutexGuard},
+};
 
 mod builder;
 mod permit;
@@ -240,7 +240,7 @@ impl CircuitBreaker {
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        rt::lock(&self.state)
     }
 }
 

@@ -2,12 +2,18 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     task::{Context, Poll, Wake, Waker},
-    thread::{self, ThreadId},
 };
 
-use crate::{slab::Slab, wait_queue::WakeList};
+use crate::{
+    rt::{
+        self, Mutex, MutexGuard,
+        thread::{self, ThreadId},
+    },
+    slab::Slab,
+    wait_queue::WakeList,
+};
 
 pub(crate) type BoxFuture<O> = Pin<Box<dyn Future<Output = O> + Send>>;
 
@@ -114,7 +120,7 @@ impl<O> Flight<O> {
     }
 
     fn seat(&self) -> MutexGuard<'_, Seat<O>> {
-        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
+        rt::lock(&self.seat)
     }
 }
 
@@ -274,7 +280,7 @@ impl Callers {
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Slab<Option<Waker>>) -> R) -> R {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut rt::lock(&self.0))
     }
 }
 

@@ -1,13 +1,14 @@
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+use std::{fmt, sync::Arc};
+
+use self::join::{Join, Landed};
+use crate::{
+    InitError,
+    flight::Flight,
+    rt::{
+        self, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
-
-use self::join::{Join, Landed};
-use crate::{InitError, flight::Flight};
 
 mod cached;
 mod join;
@@ -73,16 +74,18 @@ enum Phase<T, E> {
 }
 
 impl<T, E> InitCell<T, E> {
-    /// An idle cell without a name.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            name: String::new(),
-            ready: AtomicU64::new(0),
-            state: Mutex::new(State {
-                generation: 0,
-                phase: Phase::Idle,
-            }),
+    rt::const_unless_loom! {
+        /// An idle cell without a name.
+        #[must_use]
+        pub const fn new() -> Self {
+            Self {
+                name: String::new(),
+                ready: AtomicU64::new(0),
+                state: Mutex::new(State {
+                    generation: 0,
+                    phase: Phase::Idle,
+                }),
+            }
         }
     }
 
@@ -197,7 +200,7 @@ impl<T, E> InitCell<T, E> {
     }
 
     fn locked(&self) -> MutexGuard<'_, State<T, E>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        rt::lock(&self.state)
     }
 
     /// Tells the cached readers, while the state is still locked.

@@ -1,11 +1,14 @@
 use std::{
     hash::{BuildHasher, Hash, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use hashbrown::HashTable;
 
-use crate::slab::Slab;
+use crate::{
+    rt::{self, Mutex, MutexGuard},
+    slab::Slab,
+};
 
 /// Keys for which a table has room from the first on, and at least which an emptied one keeps
 /// room for. In a smaller index a removed key leaves a tombstone, to be cleaned up all the time.
@@ -150,7 +153,7 @@ struct Aligned<T>(T);
 
 impl<S> Shards<S> {
     pub(crate) fn new(make: impl Fn() -> S) -> Self {
-        let threads = std::thread::available_parallelism().map_or(4, usize::from);
+        let threads = rt::parallelism();
         let count = (threads * 4).next_power_of_two().min(256);
         Self {
             shards: (0..count).map(|_| Aligned(Mutex::new(make()))).collect(),
@@ -169,8 +172,7 @@ impl<S> Shards<S> {
 
     /// Locks one shard. A key's `Eq` that panicked left the shard as it was: there is no poison.
     pub(crate) fn lock(&self, index: usize) -> MutexGuard<'_, S> {
-        let shard = &self.shards[index & (self.shards.len() - 1)].0;
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        rt::lock(&self.shards[index & (self.shards.len() - 1)].0)
     }
 
     /// How many shards there are.

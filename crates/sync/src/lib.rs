@@ -47,6 +47,9 @@
 //! # Ok(()) }
 //! ```
 
+#[doc(hidden)]
+pub mod rt;
+
 mod config;
 mod error;
 mod slab;

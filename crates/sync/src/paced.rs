@@ -2,7 +2,7 @@ use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -15,7 +15,11 @@ use tokio::{
 use tracing::warn;
 
 use self::window::{Pace, Window};
-use crate::{CloseError, Closed, DriveError, flight::panic_message};
+use crate::{
+    CloseError, Closed, DriveError,
+    flight::panic_message,
+    rt::{self, Mutex, MutexGuard},
+};
 
 pub(crate) mod window;
 
@@ -182,7 +186,7 @@ impl<T> Paced<T> {
     }
 
     fn locked(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        rt::lock(&self.state)
     }
 }
 

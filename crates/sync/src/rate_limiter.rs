@@ -2,10 +2,7 @@ use std::{
     fmt,
     future::poll_fn,
     pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -17,6 +14,10 @@ use self::gcra::{check_units, spend};
 use crate::{
     RateError,
     config::DEFAULT_MAX_WAITERS,
+    rt::{
+        self, Mutex, MutexGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     timeout::current_waker,
     wait_queue::{Queue, Waiters},
 };
@@ -151,7 +152,7 @@ impl RateLimiter {
         let place = self.enqueue(units, waker)?;
         poll_fn(|cx| place.poll_first(cx)).await;
         while let Err(wait) = self.spend(units) {
-            tokio::time::sleep(wait).await;
+            rt::sleep(wait).await;
         }
         trace!(name = self.name, units, "let through after a wait");
         Ok(())
@@ -267,7 +268,7 @@ impl RateLimiter {
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+        rt::lock(&self.line)
     }
 }
 

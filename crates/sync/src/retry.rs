@@ -4,7 +4,7 @@ use steadfast_clock::{Clock, Instant};
 use tracing::debug;
 
 use self::random::SplitMix64;
-use crate::{RetryError, timeout::timeout};
+use crate::{RetryError, rt, timeout::timeout};
 
 mod budget;
 mod builder;
@@ -133,7 +133,7 @@ impl Retry {
                 ?delay,
                 "attempt failed, retrying"
             );
-            tokio::time::sleep(delay).await;
+            rt::sleep(delay).await;
             let elapsed = self.elapsed(started);
             left = self.deadline.saturating_sub(elapsed);
             last = Some(error);

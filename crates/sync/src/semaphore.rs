@@ -1,13 +1,13 @@
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use steadfast_clock::Clock;
 
 use self::state::State;
-use crate::{AcquireError, ConfigError, TryAcquireError, config::check_count};
+use crate::{
+    AcquireError, ConfigError, TryAcquireError,
+    config::check_count,
+    rt::{self, Mutex, MutexGuard},
+};
 
 mod acquire;
 mod builder;
@@ -80,7 +80,7 @@ impl Semaphore {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        rt::lock(&self.state)
     }
 
     /// Acquires `permits`, in turn.

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::rt;
+
 /// Waits for a future at most this long; `None` if it is still pending then.
 ///
 /// What is ready at once needs no timer. Later polls look at the timer first, so that a future
@@ -27,7 +29,7 @@ pub(crate) async fn timeout<F: Future>(
             return Poll::Ready(None);
         }
         if timer.is_none() {
-            timer.set(Some(tokio::time::sleep(limit)));
+            timer.set(Some(rt::sleep(limit)));
             if let Some(timer) = timer.as_mut().as_pin_mut() {
                 return timer.poll(cx).map(|()| None);
             }

@@ -1,9 +1,7 @@
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fmt, sync::Arc};
 
 use super::InitCell;
+use crate::rt::atomic::Ordering;
 
 /// A reader of an [`InitCell`] that remembers the value: while the cell stays ready, a look costs
 /// one atomic load.

@@ -3,10 +3,7 @@ use std::{
     future::poll_fn,
     hash::Hash,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -19,7 +16,15 @@ use super::{
     Quota,
     gcra::{check_units, nanos_since},
 };
-use crate::{RateError, key_table::Shards, timeout::current_waker};
+use crate::{
+    RateError,
+    key_table::Shards,
+    rt::{
+        self,
+        atomic::{AtomicUsize, Ordering},
+    },
+    timeout::current_waker,
+};
 
 mod builder;
 mod shard;
@@ -242,7 +247,7 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
         };
         poll_fn(|cx| place.poll_first(cx)).await;
         while let Err(wait) = place.spend(units) {
-            tokio::time::sleep(wait).await;
+            rt::sleep(wait).await;
         }
         trace!(name = self.name, units, "let through after a wait");
         Ok(())

@@ -1,6 +1,8 @@
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::{ConfigError, config::check_count};
+use crate::{
+    ConfigError,
+    config::check_count,
+    rt::atomic::{AtomicU64, Ordering},
+};
 
 /// Tokens are counted in thousandths.
 const TOKEN: u64 = 1_000;

@@ -1,8 +1,9 @@
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
+
+use crate::rt::atomic::{AtomicU64, Ordering};
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014): its
 /// state is a counter, so one atomic addition makes it shareable. Good enough to spread retries,
@@ -11,7 +12,7 @@ use std::{
 pub(super) struct SplitMix64(AtomicU64);
 
 impl SplitMix64 {
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 
