@@ -3,7 +3,7 @@ use std::{fmt, future::Future, hash::Hash, panic::Location, sync::Arc, time::Dur
 use steadfast_clock::{Clock, SystemClock};
 
 use self::shard::Shard;
-use crate::{LockError, TryLockError, config::DEFAULT_MAX_WAITERS, key_table::Shards};
+use crate::{CallSite, LockError, TryLockError, config::DEFAULT_MAX_WAITERS, key_table::Shards};
 
 mod acquire;
 mod builder;
@@ -56,7 +56,7 @@ pub struct AsyncLock<K> {
 #[non_exhaustive]
 pub struct LockedKey {
     /// Where the holder called to lock the key.
-    pub holder: &'static Location<'static>,
+    pub holder: CallSite,
     /// How long the holder has had it; `None` if it was granted and is yet to be polled. Locking a
     /// free key reads no clock: its time counts from when somebody first waited or looked.
     pub held_for: Option<Duration>,
@@ -256,7 +256,7 @@ impl<K: Eq + Hash + Send + Sync> AsyncLock<K> {
         let owner = keys.get_mut(keys.find(hash, key)?)?;
         let first = owner.queue.front().and_then(|first| waiters.get(first));
         Some(LockedKey {
-            holder: owner.location,
+            holder: CallSite::new(owner.location),
             held_for: owner.held_for(now),
             waiters: owner.queue.len(),
             longest_wait: first.map(|first| now.saturating_duration_since(first.since)),

@@ -5,6 +5,12 @@ use crate::ConfigError;
 /// How many callers may wait in one queue unless the builder says otherwise.
 pub const DEFAULT_MAX_WAITERS: usize = 65_536;
 
+/// From how long on a wait is reported unless the builder says otherwise.
+pub const DEFAULT_LONG_WAIT: Duration = Duration::from_secs(10);
+
+/// From how long on a hold is reported unless the builder says otherwise.
+pub const DEFAULT_LONG_HOLD: Duration = Duration::from_secs(30);
+
 /// The longest duration that a builder accepts: a hundred years of 365 days.
 pub const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 

@@ -52,6 +52,8 @@ pub mod rt;
 
 mod config;
 mod error;
+mod meters;
+mod registry;
 mod slab;
 mod timeout;
 mod wait_queue;
@@ -79,7 +81,7 @@ pub use async_lock::{
 pub use circuit_breaker::{
     AbandonPolicy, BreakerPermit, BreakerState, CircuitBreaker, CircuitBreakerBuilder, Verdict,
 };
-pub use config::{DEFAULT_MAX_WAITERS, MAX_DURATION};
+pub use config::{DEFAULT_LONG_HOLD, DEFAULT_LONG_WAIT, DEFAULT_MAX_WAITERS, MAX_DURATION};
 pub use debounce::{Debounce, DebounceBuilder};
 pub use error::{
     AcquireError, BreakerOpen, CallError, CloseError, Closed, ConfigError, DriveError, FlightError,
@@ -90,7 +92,8 @@ pub use paced::Edges;
 pub use rate_limiter::{
     KeyedRateLimiter, KeyedRateLimiterBuilder, Quota, RateLimiter, RateLimiterBuilder,
 };
+pub use registry::{CallSite, PrimitiveState, Registry, Snapshot};
 pub use retry::{Decision, Retry, RetryBudget, RetryBuilder};
-pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreBuilder};
+pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreBuilder, SemaphoreSnapshot};
 pub use single_flight::SingleFlight;
 pub use throttle::{Throttle, ThrottleBuilder};

@@ -1,22 +1,27 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use steadfast_clock::Clock;
+use tracing::{trace, warn};
 
 use self::state::State;
 use crate::{
-    AcquireError, ConfigError, TryAcquireError,
+    AcquireError, ConfigError, PrimitiveState, Snapshot, TryAcquireError,
     config::check_count,
+    meters::Meters,
+    registry::Inspect,
     rt::{self, Mutex, MutexGuard},
 };
 
 mod acquire;
 mod builder;
 mod permit;
+mod snapshot;
 mod state;
 
 pub use self::{
     builder::SemaphoreBuilder,
     permit::{OwnedPermit, Permit},
+    snapshot::SemaphoreSnapshot,
 };
 
 /// A number of permits that callers share, each taking as many as it needs.
@@ -43,9 +48,16 @@ pub use self::{
 /// # Ok(()) }
 /// ```
 pub struct Semaphore {
+    core: Arc<Core>,
+}
+
+/// What the semaphore, its owned permits and the registry share.
+struct Core {
     name: String,
     max_waiters: usize,
+    long_wait: Duration,
     clock: Arc<dyn Clock>,
+    meters: Meters,
     state: Mutex<State>,
 }
 
@@ -65,24 +77,6 @@ impl Semaphore {
         SemaphoreBuilder::new(capacity)
     }
 
-    fn from_parts(
-        name: String,
-        capacity: usize,
-        max_waiters: usize,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            name,
-            max_waiters,
-            clock,
-            state: Mutex::new(State::new(capacity)),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        rt::lock(&self.state)
-    }
-
     /// Acquires `permits`, in turn.
     ///
     /// # Errors
@@ -96,7 +90,7 @@ impl Semaphore {
     /// Does nothing until polled. Dropped while it waits, it gives up its place, and the permits
     /// if they had just been granted; nothing stays behind.
     pub async fn acquire(&self, permits: usize) -> Result<Permit<'_>, AcquireError> {
-        acquire::acquire(self, permits).await.map(Permit)
+        acquire::acquire(&*self.core, permits).await.map(Permit)
     }
 
     /// Acquires `permits`, in turn, and gives up after `timeout`. The timer is made only if it
@@ -118,7 +112,7 @@ impl Semaphore {
         permits: usize,
         timeout: Duration,
     ) -> Result<Permit<'_>, AcquireError> {
-        let held = acquire::acquire_timeout(self, permits, timeout).await;
+        let held = acquire::acquire_timeout(&*self.core, permits, timeout).await;
         held.map(Permit)
     }
 
@@ -132,11 +126,11 @@ impl Semaphore {
     ///
     /// As [`acquire`](Self::acquire).
     pub fn acquire_owned(
-        self: &Arc<Self>,
+        &self,
         permits: usize,
     ) -> impl Future<Output = Result<OwnedPermit, AcquireError>> + use<> {
-        let semaphore = Arc::clone(self);
-        async move { acquire::acquire(semaphore, permits).await.map(OwnedPermit) }
+        let core = Arc::clone(&self.core);
+        async move { acquire::acquire(core, permits).await.map(OwnedPermit) }
     }
 
     /// Acquires `permits` that are free and that nobody waits for.
@@ -145,7 +139,7 @@ impl Semaphore {
     ///
     /// [`TryAcquireError`], which says what stood in the way.
     pub fn try_acquire(&self, permits: usize) -> Result<Permit<'_>, TryAcquireError> {
-        acquire::try_acquire(self, permits).map(Permit)
+        acquire::try_acquire(&*self.core, permits).map(Permit)
     }
 
     /// As [`try_acquire`](Self::try_acquire), with permits that can be moved into a task.
@@ -153,11 +147,8 @@ impl Semaphore {
     /// # Errors
     ///
     /// As [`try_acquire`](Self::try_acquire).
-    pub fn try_acquire_owned(
-        self: &Arc<Self>,
-        permits: usize,
-    ) -> Result<OwnedPermit, TryAcquireError> {
-        acquire::try_acquire(Arc::clone(self), permits).map(OwnedPermit)
+    pub fn try_acquire_owned(&self, permits: usize) -> Result<OwnedPermit, TryAcquireError> {
+        acquire::try_acquire(Arc::clone(&self.core), permits).map(OwnedPermit)
     }
 
     /// Changes the capacity at once.
@@ -171,56 +162,101 @@ impl Semaphore {
     /// [`ConfigError::Zero`] for `capacity`.
     pub fn set_capacity(&self, capacity: usize) -> Result<(), ConfigError> {
         check_count("capacity", capacity)?;
-        let wakes = self.state().set_capacity(capacity);
+        let wakes = self.core.state().set_capacity(capacity);
         wakes.wake();
         Ok(())
     }
 
     /// Refuses all who wait and all who come later with `Closed`; permits in use stay so.
     pub fn close(&self) {
-        let wakes = self.state().close();
+        let wakes = self.core.state().close();
         wakes.wake();
     }
 
     /// The name given to the builder, empty if none was.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.core.name
     }
 
     /// How many permits there are in all.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.state().capacity
+        self.core.state().capacity
     }
 
     /// How many permits are free.
     #[must_use]
     pub fn available(&self) -> usize {
-        self.state().available()
+        self.core.state().available()
     }
 
     /// How many callers wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.state().queue.len()
+        self.core.state().queue.len()
     }
 
     /// How long the first waiter has waited.
     #[must_use]
     pub fn oldest_wait(&self) -> Option<Duration> {
+        self.snapshot().oldest_wait
+    }
+
+    /// All that can be seen of it, at one moment.
+    #[must_use]
+    pub fn snapshot(&self) -> SemaphoreSnapshot {
+        self.core.snapshot()
+    }
+}
+
+impl Core {
+    fn state(&self) -> MutexGuard<'_, State> {
+        rt::lock(&self.state)
+    }
+
+    fn snapshot(&self) -> SemaphoreSnapshot {
         let now = self.clock.monotonic();
         let state = self.state();
-        let first = state.waiters.get(state.queue.front()?)?;
-        Some(now.saturating_duration_since(first.since))
+        let first = state
+            .queue
+            .front()
+            .and_then(|first| state.waiters.get(first));
+        SemaphoreSnapshot {
+            capacity: state.capacity,
+            in_use: state.in_use,
+            waiting: state.queue.len(),
+            oldest_wait: first.map(|first| now.saturating_duration_since(first.since)),
+            acquired: state.acquired,
+        }
+    }
+
+    /// Tells of a wait that ended with permits.
+    fn report_wait(&self, waited: Duration, permits: usize) {
+        let name = &self.name;
+        if waited >= self.long_wait {
+            warn!(name, permits, ?waited, "waited long for permits");
+        } else {
+            trace!(name, permits, ?waited, "permits acquired after a wait");
+        }
+        self.meters.waited(waited);
+    }
+}
+
+impl Inspect for Core {
+    fn inspect(&self) -> Snapshot {
+        Snapshot {
+            name: self.name.clone(),
+            state: PrimitiveState::Semaphore(self.snapshot()),
+        }
     }
 }
 
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.state();
+        let state = self.core.state();
         f.debug_struct("Semaphore")
-            .field("name", &self.name)
+            .field("name", &self.core.name)
             .field("capacity", &state.capacity)
             .field("in_use", &state.in_use)
             .field("waiting", &state.queue.len())

@@ -8,7 +8,7 @@ use std::{
 
 use tracing::{trace, warn};
 
-use super::{Semaphore, permit::Held, state::Outcome};
+use super::{Core, permit::Held, state::Outcome};
 use crate::{
     AcquireError, TryAcquireError,
     timeout::{current_waker, timeout},
@@ -16,7 +16,7 @@ use crate::{
 
 pub(super) fn try_acquire<R>(semaphore: R, permits: usize) -> Result<Held<R>, TryAcquireError>
 where
-    R: Deref<Target = Semaphore>,
+    R: Deref<Target = Core>,
 {
     {
         let mut state = semaphore.state();
@@ -41,13 +41,13 @@ where
     }
     // Owned before the event, whose subscriber may panic.
     let held = Held::new(semaphore, permits);
-    trace!(name = held.semaphore().name(), permits, "permits acquired");
+    trace!(name = held.semaphore().name, permits, "permits acquired");
     Ok(held)
 }
 
 pub(super) async fn acquire<R>(semaphore: R, permits: usize) -> Result<Held<R>, AcquireError>
 where
-    R: Deref<Target = Semaphore> + Clone,
+    R: Deref<Target = Core> + Clone,
 {
     if let Some(outcome) = acquire_free(semaphore.clone(), permits) {
         return outcome;
@@ -63,7 +63,7 @@ pub(super) async fn acquire_timeout<R>(
     limit: Duration,
 ) -> Result<Held<R>, AcquireError>
 where
-    R: Deref<Target = Semaphore> + Clone,
+    R: Deref<Target = Core> + Clone,
 {
     if let Some(outcome) = acquire_free(semaphore.clone(), permits) {
         return outcome;
@@ -75,14 +75,15 @@ where
         return outcome;
     }
     let error = ticket.timed_out();
-    warn!(name = semaphore.name(), permits, %error, "permits not acquired");
+    warn!(name = semaphore.name, permits, %error, "permits not acquired");
+    semaphore.meters.count("timeout");
     Err(error)
 }
 
 /// What can be said at once; `None` if the caller has to wait.
 fn acquire_free<R>(semaphore: R, permits: usize) -> Option<Result<Held<R>, AcquireError>>
 where
-    R: Deref<Target = Semaphore>,
+    R: Deref<Target = Core>,
 {
     match try_acquire(semaphore, permits) {
         Ok(held) => Some(Ok(held)),
@@ -101,7 +102,7 @@ where
 
 fn enqueue<R>(semaphore: R, permits: usize, waker: Waker) -> Result<Ticket<R>, AcquireError>
 where
-    R: Deref<Target = Semaphore>,
+    R: Deref<Target = Core>,
 {
     let now = semaphore.clock.monotonic();
     let max_waiters = semaphore.max_waiters;
@@ -134,18 +135,19 @@ where
 }
 
 /// A place in the queue. Dropping it gives the place up, and the permits if they had come.
-struct Ticket<R: Deref<Target = Semaphore>> {
+struct Ticket<R: Deref<Target = Core>> {
     /// `None` once the ticket was turned into its outcome.
     semaphore: Option<R>,
     waiter: usize,
 }
 
-impl<R: Deref<Target = Semaphore>> Ticket<R> {
+impl<R: Deref<Target = Core>> Ticket<R> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<R>, AcquireError>> {
         let Some(semaphore) = &self.semaphore else {
             return Poll::Pending;
         };
         let waker = cx.waker().clone();
+        let now = semaphore.clock.monotonic();
         let mut state = semaphore.state();
         let capacity = state.capacity;
         let Some((permits, outcome)) = state
@@ -164,6 +166,9 @@ impl<R: Deref<Target = Semaphore>> Ticket<R> {
         }
         let removed = state.waiters.remove(self.waiter);
         drop(state);
+        let waited = removed.as_ref().map_or(Duration::ZERO, |(waiter, _)| {
+            now.saturating_duration_since(waiter.since)
+        });
         drop((removed, waker));
         let Some(semaphore) = self.semaphore.take() else {
             return Poll::Pending;
@@ -171,8 +176,7 @@ impl<R: Deref<Target = Semaphore>> Ticket<R> {
         Poll::Ready(match outcome {
             Outcome::Granted => {
                 let held = Held::new(semaphore, permits);
-                let name = held.semaphore().name();
-                trace!(name, permits, "permits acquired after a wait");
+                held.semaphore().report_wait(waited, permits);
                 Ok(held)
             }
             Outcome::ExceedsCapacity => Err(AcquireError::ExceedsCapacity {
@@ -201,7 +205,7 @@ impl<R: Deref<Target = Semaphore>> Ticket<R> {
     }
 }
 
-impl<R: Deref<Target = Semaphore>> Drop for Ticket<R> {
+impl<R: Deref<Target = Core>> Drop for Ticket<R> {
     fn drop(&mut self) {
         if let Some(semaphore) = &self.semaphore {
             let (wakes, unused) = semaphore.state().give_up(self.waiter);

@@ -1,11 +1,13 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::{Clock, SystemClock};
 
-use super::Semaphore;
+use super::{Core, Semaphore, state::State};
 use crate::{
-    ConfigError,
-    config::{DEFAULT_MAX_WAITERS, check_count},
+    ConfigError, Registry,
+    config::{DEFAULT_LONG_WAIT, DEFAULT_MAX_WAITERS, check_count, check_duration},
+    meters::Meters,
+    rt::Mutex,
 };
 
 /// Configures a [`Semaphore`].
@@ -14,7 +16,9 @@ pub struct SemaphoreBuilder {
     name: String,
     capacity: usize,
     max_waiters: usize,
+    long_wait: Duration,
     clock: Arc<dyn Clock>,
+    registry: Registry,
 }
 
 impl SemaphoreBuilder {
@@ -23,11 +27,13 @@ impl SemaphoreBuilder {
             name: String::new(),
             capacity,
             max_waiters: DEFAULT_MAX_WAITERS,
+            long_wait: DEFAULT_LONG_WAIT,
             clock: Arc::new(SystemClock),
+            registry: Registry::global().clone(),
         }
     }
 
-    /// The name under which events speak of the semaphore.
+    /// The name under which events, metrics and the registry speak of the semaphore.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
@@ -38,6 +44,21 @@ impl SemaphoreBuilder {
     #[must_use]
     pub fn max_waiters(mut self, max_waiters: usize) -> Self {
         self.max_waiters = max_waiters;
+        self
+    }
+
+    /// From how long on a wait is reported, by an event of level warn. The default is
+    /// [`DEFAULT_LONG_WAIT`].
+    #[must_use]
+    pub fn long_wait(mut self, duration: Duration) -> Self {
+        self.long_wait = duration;
+        self
+    }
+
+    /// Where a named semaphore is listed. The default is [`Registry::global`].
+    #[must_use]
+    pub fn registry(mut self, registry: &Registry) -> Self {
+        self.registry = registry.clone();
         self
     }
 
@@ -52,15 +73,21 @@ impl SemaphoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Zero`] for `capacity` and `max_waiters`.
+    /// [`ConfigError::Zero`] for `capacity` and `max_waiters`, [`ConfigError::Zero`] and
+    /// [`ConfigError::TooLarge`] for `long_wait`.
     pub fn build(self) -> Result<Semaphore, ConfigError> {
         check_count("capacity", self.capacity)?;
         check_count("max_waiters", self.max_waiters)?;
-        Ok(Semaphore::from_parts(
-            self.name,
-            self.capacity,
-            self.max_waiters,
-            self.clock,
-        ))
+        check_duration("long_wait", self.long_wait)?;
+        let core = Arc::new(Core {
+            meters: Meters::new("semaphore", &self.name),
+            name: self.name,
+            max_waiters: self.max_waiters,
+            long_wait: self.long_wait,
+            clock: self.clock,
+            state: Mutex::new(State::new(self.capacity)),
+        });
+        self.registry.add(&core.name, &core);
+        Ok(Semaphore { core })
     }
 }

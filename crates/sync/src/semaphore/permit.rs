@@ -2,15 +2,15 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 use tracing::trace;
 
-use super::Semaphore;
+use super::Core;
 
 /// Permits in use; dropping it gives them back.
 #[must_use = "the permits are given back as soon as this is dropped"]
-pub struct Permit<'a>(pub(super) Held<&'a Semaphore>);
+pub struct Permit<'a>(pub(super) Held<&'a Core>);
 
 /// A [`Permit`] that keeps its semaphore alive, so that it can be moved into a task.
 #[must_use = "the permits are given back as soon as this is dropped"]
-pub struct OwnedPermit(pub(super) Held<Arc<Semaphore>>);
+pub struct OwnedPermit(pub(super) Held<Arc<Core>>);
 
 impl Permit<'_> {
     /// How many permits these are.
@@ -29,27 +29,30 @@ impl OwnedPermit {
 }
 
 /// Permits in use, through a reference or an `Arc`.
-pub(super) struct Held<R: Deref<Target = Semaphore>> {
+pub(super) struct Held<R: Deref<Target = Core>> {
     semaphore: R,
     permits: usize,
 }
 
-impl<R: Deref<Target = Semaphore>> Held<R> {
+impl<R: Deref<Target = Core>> Held<R> {
     pub(super) fn new(semaphore: R, permits: usize) -> Self {
         Self { semaphore, permits }
     }
 
-    pub(super) fn semaphore(&self) -> &Semaphore {
+    pub(super) fn semaphore(&self) -> &Core {
         &self.semaphore
     }
 }
 
-impl<R: Deref<Target = Semaphore>> Drop for Held<R> {
+impl<R: Deref<Target = Core>> Drop for Held<R> {
     fn drop(&mut self) {
         let wakes = self.semaphore.state().release(self.permits);
         wakes.wake();
-        let (name, permits) = (self.semaphore.name(), self.permits);
-        trace!(name, permits, "permits released");
+        trace!(
+            name = self.semaphore.name,
+            permits = self.permits,
+            "permits released"
+        );
     }
 }
 

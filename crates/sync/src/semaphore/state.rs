@@ -10,6 +10,8 @@ pub(super) struct State {
     pub(super) capacity: usize,
     /// More than the capacity after it was lowered: a debt that releases pay back.
     pub(super) in_use: usize,
+    /// How often permits were acquired so far.
+    pub(super) acquired: u64,
     pub(super) closed: bool,
     pub(super) queue: Queue,
     pub(super) waiters: Waiters<Waiter>,
@@ -37,6 +39,7 @@ impl State {
         Self {
             capacity,
             in_use: 0,
+            acquired: 0,
             closed: false,
             queue: Queue::new(),
             waiters: Waiters::new(),
@@ -52,6 +55,7 @@ impl State {
         let free = self.queue.is_empty() && permits <= self.available();
         if free {
             self.in_use += permits;
+            self.acquired += 1;
         }
         free
     }
@@ -129,6 +133,7 @@ impl State {
                 break;
             }
             self.in_use += wanted;
+            self.acquired += 1;
             self.waiters.unlink(&mut self.queue, first);
             wakes.push(self.settle(first, Outcome::Granted));
         }

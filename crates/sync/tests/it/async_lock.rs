@@ -182,7 +182,7 @@ async fn timed_out_wait_says_who_was_in_the_way() {
     assert_eq!(locked.waiters, 1);
     assert_eq!(locked.held_for, Some(held_for));
     assert_eq!(locked.longest_wait, Some(held_for));
-    assert!(locked.holder.file().ends_with("async_lock.rs"));
+    assert!(locked.holder.location().file().ends_with("async_lock.rs"));
     drop(guard);
     assert_eq!(lock.inspect(&"key").unwrap().held_for, None);
 }

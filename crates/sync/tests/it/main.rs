@@ -14,6 +14,7 @@ mod init_cell;
 mod paced;
 mod panics;
 mod rate_limiter;
+mod registry;
 mod retry;
 mod semaphore;
 mod single_flight;

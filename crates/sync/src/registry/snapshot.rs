@@ -1,0 +1,103 @@
+use std::{fmt, panic::Location};
+
+use crate::SemaphoreSnapshot;
+
+/// What can be seen of one named primitive.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The name that its builder was given.
+    pub name: String,
+    /// What kind of primitive it is, and its state.
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    pub state: PrimitiveState,
+}
+
+/// The state of a primitive, by its kind.
+#[derive(Clone, Debug)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(tag = "kind", rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum PrimitiveState {
+    /// A [`Semaphore`](crate::Semaphore).
+    Semaphore(SemaphoreSnapshot),
+}
+
+#[cfg(feature = "metrics")]
+impl PrimitiveState {
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            PrimitiveState::Semaphore(_) => "semaphore",
+        }
+    }
+
+    pub(crate) fn figures(&self) -> Vec<Figure> {
+        match self {
+            PrimitiveState::Semaphore(semaphore) => semaphore.figures(),
+        }
+    }
+}
+
+/// What a watch reports of a primitive to the `metrics` facade, with the metric's name.
+#[cfg(feature = "metrics")]
+pub(crate) enum Figure {
+    Gauge(&'static str, f64),
+    Total(&'static str, u64),
+}
+
+/// A place in the source code: who holds, who waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CallSite(&'static Location<'static>);
+
+impl CallSite {
+    pub(crate) fn new(location: &'static Location<'static>) -> Self {
+        Self(location)
+    }
+
+    /// The place as the compiler names it.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.0
+    }
+}
+
+impl fmt::Display for CallSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for CallSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// As text: `src/main.rs:12:34`.
+#[cfg(feature = "serde")]
+impl serde::Serialize for CallSite {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Durations as seconds, for `serialize_with`.
+#[cfg(feature = "serde")]
+pub(crate) mod seconds {
+    use std::time::Duration;
+
+    use serde::{Serialize, Serializer};
+
+    pub(crate) fn some<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        duration
+            .map(|duration| duration.as_secs_f64())
+            .serialize(serializer)
+    }
+}

@@ -1,0 +1,57 @@
+use std::sync::Arc;
+
+use steadfast_clock::{Clock, ManualClock};
+use steadfast_sync::{PrimitiveState, Registry, Semaphore};
+
+use crate::support::{EPOCH, millis};
+
+#[test]
+fn named_primitives_are_listed_while_they_live_and_others_never() {
+    let registry = Registry::new();
+    let named = Semaphore::builder(3).name("a").registry(&registry).build();
+    let unnamed = Semaphore::builder(3).registry(&registry).build();
+    let second = Semaphore::builder(5).name("b").registry(&registry).build();
+    let names = || -> Vec<_> { registry.snapshot().into_iter().map(|s| s.name).collect() };
+    assert_eq!(names(), ["a", "b"]);
+    drop((named, unnamed));
+    assert_eq!(names(), ["b"]);
+    drop(second);
+    assert!(registry.snapshot().is_empty());
+}
+
+#[test]
+fn dead_registrations_take_no_memory_for_long() {
+    let registry = Registry::new();
+    for _ in 0..10_000 {
+        drop(Semaphore::builder(1).name("brief").registry(&registry).build());
+    }
+    let shown = format!("{registry:?}");
+    let registered: usize = shown
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect::<String>()
+        .parse()
+        .unwrap();
+    assert!(registered <= 32, "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_of_a_semaphore_tells_permits_and_the_oldest_wait() {
+    let registry = Registry::new();
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::ticking(EPOCH));
+    let builder = Semaphore::builder(3).name("workers").clock(clock);
+    let semaphore = builder.registry(&registry).build().unwrap();
+    let held = semaphore.acquire(2).await.unwrap();
+    let waiting = semaphore.acquire_timeout(2, millis(50));
+    let (outcome, ()) = tokio::join!(waiting, async {
+        tokio::time::sleep(millis(20)).await;
+        let PrimitiveState::Semaphore(seen) = &registry.snapshot()[0].state else {
+            panic!("not a semaphore");
+        };
+        assert_eq!((seen.capacity, seen.in_use, seen.waiting), (3, 2, 1));
+        assert_eq!(seen.oldest_wait, Some(millis(20)));
+        assert_eq!(seen.acquired, 1);
+    });
+    assert!(outcome.is_err());
+    drop(held);
+}
