@@ -93,7 +93,7 @@ pub use rate_limiter::{
     KeyedRateLimiter, KeyedRateLimiterBuilder, Quota, RateLimiter, RateLimiterBuilder,
 };
 pub use registry::{CallSite, PrimitiveState, Registry, Snapshot};
-pub use retry::{Decision, Retry, RetryBudget, RetryBuilder};
+pub use retry::{Decision, Jitter, Retry, RetryBudget, RetryBuilder, RetrySnapshot};
 pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreBuilder, SemaphoreSnapshot};
 pub use single_flight::SingleFlight;
 pub use throttle::{Throttle, ThrottleBuilder};

@@ -1,27 +1,38 @@
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use steadfast_clock::{Clock, Instant};
-use tracing::debug;
 
 use self::random::SplitMix64;
-use crate::{RetryError, rt, timeout::timeout};
+use crate::{
+    PrimitiveState, RetryError, Snapshot,
+    meters::Meters,
+    registry::Inspect,
+    rt::atomic::{AtomicU64, AtomicUsize, Ordering},
+};
 
 mod budget;
 mod builder;
+mod decision;
+mod jitter;
 mod random;
+mod run;
+mod snapshot;
 
-pub use self::{budget::RetryBudget, builder::RetryBuilder};
+pub use self::{
+    budget::RetryBudget, builder::RetryBuilder, decision::Decision, jitter::Jitter,
+    snapshot::RetrySnapshot,
+};
 
 /// Tries an operation again, after random delays that grow, until it succeeds or a bound is met.
 ///
 /// # Guarantees
 ///
-/// - Full jitter: the delay after failure n is uniform between zero and
-///   min(`max_delay`, `initial_delay` · 2ⁿ⁻¹) (Brooker, "Exponential Backoff And Jitter", AWS
-///   Architecture Blog, 2015). [`Decision::RetryAfter`] replaces it.
+/// - Delays are random, by full [`Jitter`] unless the builder says otherwise.
+///   [`Decision::RetryAfter`] replaces them.
 /// - The number of attempts and the time for all of them, executions included, are bounded.
 /// - A delay that would end after the deadline is not begun, nor is an attempt after it.
 /// - A failed attempt is dropped before the delay that follows it.
+/// - What a breaker or limiter of our own refuses is not charged to the [`RetryBudget`].
 ///
 /// One policy can serve any number of tasks at once.
 ///
@@ -40,28 +51,38 @@ pub use self::{budget::RetryBudget, builder::RetryBuilder};
 /// assert_eq!(outcome.unwrap(), 3);
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 pub struct Retry {
+    core: Arc<Core>,
+}
+
+/// What the policy and the registry share.
+#[derive(Debug)]
+struct Core {
     name: String,
     initial_delay: Duration,
     max_delay: Duration,
+    jitter: Jitter,
     max_attempts: u32,
     deadline: Duration,
     random: SplitMix64,
     budget: Option<Arc<RetryBudget>>,
     clock: Arc<dyn Clock>,
+    meters: Meters,
+    counts: Counts,
 }
 
-/// What to do about a failed attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Decision {
-    /// The failure may pass: try again after a random delay.
-    Retry,
-    /// The failure says when to try again (HTTP's `Retry-After`): wait exactly so long.
-    RetryAfter(Duration),
-    /// The failure is permanent.
-    Stop,
+#[derive(Debug, Default)]
+struct Counts {
+    /// Runs whose first attempt succeeded when it was first polled: counted here and only here, so
+    /// that they cost one addition.
+    succeeded_at_once: AtomicU64,
+    running: AtomicUsize,
+    attempts: AtomicU64,
+    succeeded: AtomicU64,
+    exhausted: AtomicU64,
+    past_deadline: AtomicU64,
+    not_retryable: AtomicU64,
+    budget_empty: AtomicU64,
 }
 
 impl Retry {
@@ -74,6 +95,10 @@ impl Retry {
     /// Runs `operation` with the number of the attempt, from 1, until it succeeds; `classify`
     /// decides about each failure.
     ///
+    /// The policy's [`deadline`](RetryBuilder::deadline) counts from where the first attempt first
+    /// has to wait or fails: one that succeeds at once reads no clock. So a first poll that blocks
+    /// is not counted; [`run_until`](Self::run_until) has no such gap.
+    ///
     /// # Errors
     ///
     /// [`RetryError`], which says what ended the attempts and holds the last failure.
@@ -85,130 +110,100 @@ impl Retry {
     ///
     /// # Cancel safety
     ///
-    /// Does nothing until polled. Dropping it drops the attempt that is running; the policy
-    /// itself keeps no trace.
+    /// Does nothing until polled. Dropping it drops the attempt that is running; what the attempts
+    /// so far took from the budget stays taken, and nothing else stays behind.
     pub async fn run<T, E, Op, Fut, C>(
         &self,
-        mut operation: Op,
-        mut classify: C,
+        operation: Op,
+        classify: C,
     ) -> Result<T, RetryError<E>>
     where
         Op: FnMut(u32) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         C: FnMut(&E) -> Decision,
     {
-        let started = self.clock.monotonic();
-        let mut last = None;
-        let mut left = self.deadline;
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let outcome = {
-                let attempt = pin!(operation(attempts));
-                timeout(left, attempt).await
-            };
-            let error = match outcome {
-                Some(Ok(value)) => {
-                    if let Some(budget) = &self.budget {
-                        budget.succeeded();
-                    }
-                    return Ok(value);
-                }
-                Some(Err(error)) => error,
-                None => {
-                    let elapsed = self.elapsed(started);
-                    return Err(self.gave_up(RetryError::Deadline {
-                        attempts,
-                        elapsed,
-                        last,
-                    }));
-                }
-            };
-            let decision = classify(&error);
-            let delay = self.next_delay(attempts, started, decision, error);
-            let (delay, error) = delay.map_err(|error| self.gave_up(error))?;
-            debug!(
-                name = self.name,
-                attempts,
-                ?delay,
-                "attempt failed, retrying"
-            );
-            rt::sleep(delay).await;
-            let elapsed = self.elapsed(started);
-            left = self.deadline.saturating_sub(elapsed);
-            last = Some(error);
-            // The delay may have taken longer than it should.
-            if left.is_zero() {
-                return Err(self.gave_up(RetryError::Deadline {
-                    attempts,
-                    elapsed,
-                    last,
-                }));
-            }
-        }
+        run::run(&self.core, None, operation, classify).await
     }
 
-    /// How long to wait before the next attempt, or why there is none.
-    fn next_delay<E>(
+    /// As [`run`](Self::run), and not beyond `deadline`: the earlier one of it and the policy's
+    /// counts. The policy's counts from the first poll on.
+    ///
+    /// The same `deadline` can bound what the operation waits for: a lock, a semaphore, a limiter.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run). If `deadline` is past when it is first polled,
+    /// [`RetryError::Deadline`] with no attempt.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_until<T, E, Op, Fut, C>(
         &self,
-        attempts: u32,
-        started: Instant,
-        decision: Decision,
-        last: E,
-    ) -> Result<(Duration, E), RetryError<E>> {
-        let elapsed = self.elapsed(started);
-        let delay = match decision {
-            Decision::Stop => {
-                return Err(RetryError::NotRetryable {
-                    attempts,
-                    elapsed,
-                    last,
-                });
-            }
-            Decision::Retry => self.jitter(attempts),
-            Decision::RetryAfter(delay) => delay,
-        };
-        // The last attempt is charged to the budget as well.
-        let has_budget = self.budget.as_ref().is_none_or(|budget| budget.failed());
-        if attempts >= self.max_attempts {
-            return Err(RetryError::Exhausted {
-                attempts,
-                elapsed,
-                last,
-            });
-        }
-        if !has_budget {
-            return Err(RetryError::BudgetEmpty {
-                attempts,
-                elapsed,
-                last,
-            });
-        }
-        if elapsed.saturating_add(delay) >= self.deadline {
-            let last = Some(last);
-            return Err(RetryError::Deadline {
-                attempts,
-                elapsed,
-                last,
-            });
-        }
-        Ok((delay, last))
+        deadline: Instant,
+        operation: Op,
+        classify: C,
+    ) -> Result<T, RetryError<E>>
+    where
+        Op: FnMut(u32) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        C: FnMut(&E) -> Decision,
+    {
+        run::run(&self.core, Some(deadline), operation, classify).await
     }
 
-    fn jitter(&self, attempts: u32) -> Duration {
-        let doublings = attempts.saturating_sub(1).min(31);
-        let ceiling = self.initial_delay.saturating_mul(1 << doublings);
-        self.random.up_to(ceiling.min(self.max_delay))
+    /// The name given to the builder, empty if none was.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.core.name
     }
 
-    fn elapsed(&self, started: Instant) -> Duration {
-        let now = self.clock.monotonic();
-        now.saturating_duration_since(started)
+    /// All that can be seen of it. The counts are read one after the other, while others may
+    /// change them.
+    #[must_use]
+    pub fn snapshot(&self) -> RetrySnapshot {
+        self.core.snapshot()
     }
+}
 
-    fn gave_up<E>(&self, error: RetryError<E>) -> RetryError<E> {
-        let (reason, attempts) = (error.reason(), error.attempts());
-        debug!(name = self.name, attempts, reason, "gave up");
-        error
+impl Core {
+    fn snapshot(&self) -> RetrySnapshot {
+        let counts = &self.counts;
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let succeeded_at_once = read(&counts.succeeded_at_once);
+        RetrySnapshot {
+            running: counts.running.load(Ordering::Relaxed),
+            attempts: succeeded_at_once.saturating_add(read(&counts.attempts)),
+            succeeded: succeeded_at_once.saturating_add(read(&counts.succeeded)),
+            exhausted: read(&counts.exhausted),
+            past_deadline: read(&counts.past_deadline),
+            not_retryable: read(&counts.not_retryable),
+            budget_empty: read(&counts.budget_empty),
+            budget_tokens: self.budget.as_ref().map(|budget| budget.tokens()),
+        }
+    }
+}
+
+impl Inspect for Core {
+    fn inspect(&self) -> Snapshot {
+        Snapshot {
+            name: self.name.clone(),
+            state: PrimitiveState::Retry(self.snapshot()),
+        }
+    }
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("name", &self.core.name)
+            .field("max_attempts", &self.core.max_attempts)
+            .field("deadline", &self.core.deadline)
+            .field("running", &self.core.snapshot().running)
+            .finish_non_exhaustive()
     }
 }

@@ -12,10 +12,16 @@ use crate::rt;
 /// What is ready at once needs no timer. Later polls look at the timer first, so that a future
 /// that uses up tokio's cooperative budget cannot hide the end of its time; a future that is ready
 /// in the same poll still wins.
-pub(crate) async fn timeout<F: Future>(
-    limit: Duration,
+pub(crate) async fn timeout<F: Future>(limit: Duration, future: Pin<&mut F>) -> Option<F::Output> {
+    timeout_from_pending(|| limit, future).await
+}
+
+/// As [`timeout`], with a limit that is asked for only once the future is pending.
+pub(crate) async fn timeout_from_pending<F: Future>(
+    limit: impl FnOnce() -> Duration,
     mut future: Pin<&mut F>,
 ) -> Option<F::Output> {
+    let mut limit = Some(limit);
     let mut timer = pin!(None);
     poll_fn(|cx| {
         let timed_out = match timer.as_mut().as_pin_mut() {
@@ -28,8 +34,8 @@ pub(crate) async fn timeout<F: Future>(
         if timed_out {
             return Poll::Ready(None);
         }
-        if timer.is_none() {
-            timer.set(Some(rt::sleep(limit)));
+        if let Some(limit) = limit.take() {
+            timer.set(Some(rt::sleep(limit())));
             if let Some(timer) = timer.as_mut().as_pin_mut() {
                 return timer.poll(cx).map(|()| None);
             }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// Why [`Retry::run`](crate::Retry::run) gave up.
+/// Why [`Retry::run`](crate::Retry::run) or [`Retry::run_until`](crate::Retry::run_until) gave up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetryError<E> {
@@ -9,18 +9,18 @@ pub enum RetryError<E> {
     Exhausted {
         /// Attempts that were made.
         attempts: u32,
-        /// Time since the first attempt began.
+        /// How much of the time was used, see [`Retry::run`](crate::Retry::run).
         elapsed: Duration,
         /// What the last attempt returned.
         #[source]
         last: E,
     },
     /// The deadline cut an attempt off, or leaves no time for the next one.
-    #[error("deadline passed at attempt {attempts} after {elapsed:?}")]
+    #[error("deadline passed after {elapsed:?}, {attempts} attempts begun")]
     Deadline {
-        /// Attempts that were begun.
+        /// Attempts that were begun; none if the deadline was past before the first.
         attempts: u32,
-        /// Time since the first attempt began.
+        /// How much of the time was used, see [`Retry::run`](crate::Retry::run).
         elapsed: Duration,
         /// What the last attempt that came to its end returned, if one did.
         #[source]
@@ -31,7 +31,7 @@ pub enum RetryError<E> {
     NotRetryable {
         /// Attempts that were made.
         attempts: u32,
-        /// Time since the first attempt began.
+        /// How much of the time was used, see [`Retry::run`](crate::Retry::run).
         elapsed: Duration,
         /// What the last attempt returned.
         #[source]
@@ -42,7 +42,7 @@ pub enum RetryError<E> {
     BudgetEmpty {
         /// Attempts that were made.
         attempts: u32,
-        /// Time since the first attempt began.
+        /// How much of the time was used, see [`Retry::run`](crate::Retry::run).
         elapsed: Duration,
         /// What the last attempt returned.
         #[source]
@@ -51,7 +51,7 @@ pub enum RetryError<E> {
 }
 
 impl<E> RetryError<E> {
-    /// Attempts that were begun, at least one.
+    /// Attempts that were begun.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         match self {
@@ -62,13 +62,14 @@ impl<E> RetryError<E> {
         }
     }
 
-    /// The variant's name in lower case, for events.
-    pub(crate) fn reason(&self) -> &'static str {
+    /// How much of the time was used, see [`Retry::run`](crate::Retry::run).
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
         match self {
-            RetryError::Exhausted { .. } => "exhausted",
-            RetryError::Deadline { .. } => "deadline",
-            RetryError::NotRetryable { .. } => "not retryable",
-            RetryError::BudgetEmpty { .. } => "budget empty",
+            RetryError::Exhausted { elapsed, .. }
+            | RetryError::Deadline { elapsed, .. }
+            | RetryError::NotRetryable { elapsed, .. }
+            | RetryError::BudgetEmpty { elapsed, .. } => *elapsed,
         }
     }
 

@@ -1,6 +1,6 @@
 use std::{fmt, panic::Location};
 
-use crate::SemaphoreSnapshot;
+use crate::{RetrySnapshot, SemaphoreSnapshot};
 
 /// What can be seen of one named primitive.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Snapshot {
 )]
 #[non_exhaustive]
 pub enum PrimitiveState {
+    /// A [`Retry`](crate::Retry).
+    Retry(RetrySnapshot),
     /// A [`Semaphore`](crate::Semaphore).
     Semaphore(SemaphoreSnapshot),
 }
@@ -31,12 +33,14 @@ pub enum PrimitiveState {
 impl PrimitiveState {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
+            PrimitiveState::Retry(_) => "retry",
             PrimitiveState::Semaphore(_) => "semaphore",
         }
     }
 
     pub(crate) fn figures(&self) -> Vec<Figure> {
         match self {
+            PrimitiveState::Retry(retry) => retry.figures(),
             PrimitiveState::Semaphore(semaphore) => semaphore.figures(),
         }
     }

@@ -9,9 +9,10 @@ const TOKEN: u64 = 1_000;
 
 /// A limit on retries that many callers share, so that they do not multiply an outage.
 ///
-/// Every failure that may be retried takes a token and every successful one puts back `refill`; retries are
+/// Every failure that may be retried takes a token and every success puts back `refill`; retries are
 /// allowed while more than half of the tokens are there. This is gRPC's retry throttling
-/// (gRFC A6).
+/// (gRFC A6). First attempts are never refused, and neither permanent failures nor
+/// [`Decision::Rejected`](crate::Decision::Rejected) take a token.
 ///
 /// # Examples
 ///
@@ -71,6 +72,9 @@ impl RetryBudget {
         let mut tokens = self.tokens.load(Ordering::Relaxed);
         loop {
             let changed = change(tokens);
+            if changed == tokens {
+                return tokens;
+            }
             match self.tokens.compare_exchange_weak(
                 tokens,
                 changed,

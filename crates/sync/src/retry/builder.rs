@@ -2,10 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::{Clock, SystemClock};
 
-use super::{Retry, RetryBudget, random::SplitMix64};
+use super::{Core, Counts, Jitter, Retry, RetryBudget, random::SplitMix64};
 use crate::{
-    ConfigError,
+    ConfigError, Registry,
     config::{check_count, check_duration},
+    meters::Meters,
 };
 
 /// Configures a [`Retry`]. Each bound has a default, so no policy retries for ever.
@@ -14,11 +15,13 @@ pub struct RetryBuilder {
     name: String,
     initial_delay: Duration,
     max_delay: Duration,
+    jitter: Jitter,
     max_attempts: u32,
     deadline: Duration,
     seed: Option<u64>,
     budget: Option<Arc<RetryBudget>>,
     clock: Arc<dyn Clock>,
+    registry: Registry,
 }
 
 impl RetryBuilder {
@@ -27,33 +30,41 @@ impl RetryBuilder {
             name: String::new(),
             initial_delay: Duration::from_millis(50),
             max_delay: Duration::from_secs(5),
+            jitter: Jitter::Full,
             max_attempts: 5,
             deadline: Duration::from_secs(60),
             seed: None,
             budget: None,
             clock: Arc::new(SystemClock),
+            registry: Registry::global().clone(),
         }
     }
 
-    /// The name under which events speak of the policy.
+    /// The name under which events, metrics and the registry speak of the policy.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The longest possible delay after the first failure; it doubles with each further one.
-    /// The default is 50 ms.
+    /// What delays start from, see [`Jitter`]. The default is 50 ms.
     #[must_use]
     pub fn initial_delay(mut self, delay: Duration) -> Self {
         self.initial_delay = delay;
         self
     }
 
-    /// What the delay stops doubling at. The default is 5 s.
+    /// What delays stop growing at. The default is 5 s.
     #[must_use]
     pub fn max_delay(mut self, delay: Duration) -> Self {
         self.max_delay = delay;
+        self
+    }
+
+    /// How delays are spread. The default is [`Jitter::Full`].
+    #[must_use]
+    pub fn jitter(mut self, jitter: Jitter) -> Self {
+        self.jitter = jitter;
         self
     }
 
@@ -86,6 +97,13 @@ impl RetryBuilder {
         self
     }
 
+    /// Where a named policy is listed. The default is [`Registry::global`].
+    #[must_use]
+    pub fn registry(mut self, registry: &Registry) -> Self {
+        self.registry = registry.clone();
+        self
+    }
+
     /// The clock that measures the deadline. It has to run along with tokio's time.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -109,15 +127,20 @@ impl RetryBuilder {
             let (field, other) = ("max_delay", "initial_delay");
             return Err(ConfigError::LessThan { field, other });
         }
-        Ok(Retry {
+        let core = Arc::new(Core {
+            meters: Meters::new("retry", &self.name),
             name: self.name,
             initial_delay: self.initial_delay,
             max_delay: self.max_delay,
+            jitter: self.jitter,
             max_attempts: self.max_attempts,
             deadline: self.deadline,
             random: SplitMix64::new(self.seed.unwrap_or_else(SplitMix64::random_seed)),
             budget: self.budget,
             clock: self.clock,
-        })
+            counts: Counts::default(),
+        });
+        self.registry.add(&core.name, &core);
+        Ok(Retry { core })
     }
 }

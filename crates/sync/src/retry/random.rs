@@ -1,7 +1,4 @@
-use std::{
-    hash::{BuildHasher, RandomState},
-    time::Duration,
-};
+use std::hash::{BuildHasher, RandomState};
 
 use crate::rt::atomic::{AtomicU64, Ordering};
 
@@ -32,11 +29,12 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// A duration from zero up to and including `max`, uniform to within a nanosecond.
-    pub(super) fn up_to(&self, max: Duration) -> Duration {
-        let max = u64::try_from(max.as_nanos()).unwrap_or(u64::MAX);
-        let scaled = u128::from(self.next()) * (u128::from(max) + 1);
-        Duration::from_nanos((scaled >> 64) as u64)
+    /// A number from `least` up to and including `most`, uniform but for one part in 2⁶⁴ of the
+    /// range; `least` if `most` is below it.
+    pub(super) fn between(&self, least: u64, most: u64) -> u64 {
+        let range = u128::from(most.saturating_sub(least)) + 1;
+        let scaled = u128::from(self.next()) * range;
+        least + (scaled >> 64) as u64
     }
 }
 
@@ -52,13 +50,13 @@ mod tests {
     }
 
     #[test]
-    fn drawn_durations_fill_their_range_and_stay_in_it() {
+    fn drawn_numbers_reach_both_ends_of_their_range_and_stay_in_it() {
         let random = SplitMix64::new(7);
-        let max = Duration::from_secs(1);
-        let drawn: Vec<_> = (0..1_000).map(|_| random.up_to(max)).collect();
-        assert!(drawn.iter().all(|delay| *delay <= max));
-        assert!(drawn.iter().any(|delay| *delay < max / 20));
-        assert!(drawn.iter().any(|delay| *delay > max / 20 * 19));
-        assert_eq!(random.up_to(Duration::ZERO), Duration::ZERO);
+        let drawn: Vec<_> = (0..1_000).map(|_| random.between(3, 9)).collect();
+        assert!(drawn.iter().all(|number| (3..=9).contains(number)));
+        assert!(drawn.contains(&3) && drawn.contains(&9));
+        assert_eq!(random.between(5, 5), 5);
+        assert_eq!(random.between(5, 4), 5);
+        let _ = random.between(0, u64::MAX);
     }
 }

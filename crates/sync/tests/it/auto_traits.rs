@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use steadfast_clock::{Clock, SystemClock};
 use steadfast_sync::{
     AsyncLock, CircuitBreaker, Debounce, Decision, InitCell, KeyedRateLimiter, Quota, RateLimiter,
     Retry, Semaphore, SingleFlight, Throttle,
@@ -69,4 +70,6 @@ fn primitives_futures_and_guards_can_cross_threads() {
     let retry = Retry::builder().build().unwrap();
     assert_shared(&retry);
     assert_send(retry.run(|_| async { Ok::<_, String>(()) }, |_| Decision::Retry));
+    let far = SystemClock.monotonic();
+    assert_send(retry.run_until(far, |_| async { Ok::<_, String>(()) }, |_| Decision::Retry));
 }

@@ -8,7 +8,7 @@ use std::{
     task::Poll,
 };
 
-use steadfast_clock::ManualClock;
+use steadfast_clock::{Clock, ManualClock, SystemClock};
 use steadfast_sync::{
     AsyncLock, BreakerState, CircuitBreaker, CloseError, Debounce, Decision, InitCell, InitState,
     KeyedRateLimiter, Quota, RateLimiter, Retry, RetryBudget, Semaphore, SingleFlight, Throttle,
@@ -263,23 +263,22 @@ async fn retry_drops_its_attempt_and_keeps_no_trace() {
         .build()
         .unwrap();
     let running = Arc::new(());
-    let polls = cancel_at_every_poll(
-        |_| async {
-            let operation = |_| {
-                let running = Arc::clone(&running);
-                async move {
-                    hold(running).await;
-                    Err::<(), _>(())
-                }
-            };
-            retry
-                .run(operation, |()| Decision::Retry)
-                .await
-                .unwrap_err();
-        },
-        |polls| assert_eq!(Arc::strong_count(&running), 1, "at poll {polls}"),
-    );
-    assert!(polls.await >= 20);
+    let operation = |_| {
+        let running = Arc::clone(&running);
+        async move {
+            hold(running).await;
+            Err::<(), _>(())
+        }
+    };
+    let check = |polls| {
+        let left = (Arc::strong_count(&running), retry.snapshot().running);
+        assert_eq!(left, (1, 0), "at poll {polls}");
+    };
+    let run = |_| retry.run(operation, |()| Decision::Retry);
+    assert!(cancel_at_every_poll(run, check).await >= 20);
+    let far = SystemClock.monotonic() + millis(60_000);
+    let run = |_| retry.run_until(far, operation, |()| Decision::Rejected(millis(1)));
+    assert!(cancel_at_every_poll(run, check).await >= 20);
 }
 
 #[tokio::test(start_paused = true)]

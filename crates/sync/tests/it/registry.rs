@@ -23,7 +23,12 @@ fn named_primitives_are_listed_while_they_live_and_others_never() {
 fn dead_registrations_take_no_memory_for_long() {
     let registry = Registry::new();
     for _ in 0..10_000 {
-        drop(Semaphore::builder(1).name("brief").registry(&registry).build());
+        drop(
+            Semaphore::builder(1)
+                .name("brief")
+                .registry(&registry)
+                .build(),
+        );
     }
     let shown = format!("{registry:?}");
     let registered: usize = shown

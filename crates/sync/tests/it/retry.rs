@@ -13,6 +13,10 @@ use steadfast_sync::{Decision, Retry, RetryBudget, RetryBuilder, RetryError};
 
 use crate::support::{Boxed, EPOCH, millis, poll};
 
+mod rejection;
+mod shared_deadline;
+mod snapshot;
+
 fn builder() -> RetryBuilder {
     let clock = Arc::new(ManualClock::ticking(EPOCH));
     Retry::builder().clock(clock).max_attempts(6)
