@@ -4,14 +4,16 @@ use anyhow::Result;
 
 use crate::{process, workspace::Workspace};
 
-/// Run the benchmarks against the peers, or the one that is named.
+/// Run the benchmarks against the peers, or the one that is named, or some of its cases.
 ///
 /// The peers are dependencies of the `bench` crate only; the first run compiles them, optimised.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The benchmark; `--list` shows the names.
     name: Option<String>,
-    /// Show the names of the benchmarks.
+    /// Run only the cases whose names contain this.
+    filter: Option<String>,
+    /// Show the names of the benchmarks and of their cases.
     #[arg(long, conflicts_with = "name")]
     list: bool,
 }
@@ -22,5 +24,5 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if args.list {
         command.arg("--list");
     }
-    process::run(command.args(&args.name))
+    process::run(command.args(&args.name).args(&args.filter))
 }

@@ -4,14 +4,15 @@ use std::{fs, process::Command, thread};
 
 const LOCK: &str = include_str!("../../../Cargo.lock");
 
-/// Processor, cores, load and compiler: figures mean nothing without them.
+/// Processor, cores, load, compiler and day: figures mean nothing without them.
 pub(crate) fn description() -> String {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     format!(
-        "processor: {}\ncores: {cores}\nload before: {}\ncompiler: {}",
+        "{}, {cores} cores, load before {}, {}, {}. Medians.",
         processor().unwrap_or_else(unknown),
         load().unwrap_or_else(unknown),
-        compiler().unwrap_or_else(unknown),
+        first_line("rustc", "--version").unwrap_or_else(unknown),
+        first_line("date", "+%F").unwrap_or_else(unknown),
     )
 }
 
@@ -39,13 +40,14 @@ fn load() -> Option<String> {
     averages.split(' ').next().map(str::to_owned)
 }
 
-fn compiler() -> Option<String> {
-    let output = Command::new("rustc").arg("--version").output().ok()?;
-    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+fn first_line(command: &str, argument: &str) -> Option<String> {
+    let output = Command::new(command).arg(argument).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().next().map(str::to_owned)
 }
 
 fn unknown() -> String {
-    "unknown".to_owned()
+    "something unknown".to_owned()
 }
 
 #[cfg(test)]
@@ -62,7 +64,21 @@ mod tests {
 
     #[test]
     fn every_peer_is_locked() {
-        for peer in ["dashmap", "keyed-lock", "lockable", "tokio"] {
+        let peers = [
+            "async_singleflight",
+            "asyncband",
+            "backon",
+            "dashmap",
+            "failsafe",
+            "governor",
+            "keyed-lock",
+            "leaky-bucket",
+            "lockable",
+            "moka",
+            "tokio",
+            "tower-resilience-circuitbreaker",
+        ];
+        for peer in peers {
             assert!(locked_version(LOCK, peer).is_some(), "{peer}");
         }
     }

@@ -1,4 +1,4 @@
-//! Benchmarks of Steadfast against its peers: `cargo xtask bench [name]`.
+//! Benchmarks of Steadfast against its peers: `cargo xtask bench [name [filter]]`.
 //!
 //! All contenders of a case run in one process, in turn, in an order that rotates; what is
 //! reported is the median over the rounds, and the median of the ratios within each round, so that
@@ -8,19 +8,32 @@
 mod harness;
 mod machine;
 mod report;
+mod run;
 mod sync;
 
 use std::{env, error::Error, process::ExitCode};
 
 use crate::harness::Case;
 
-/// A benchmark's name, and what makes its cases.
-type Benchmark = (&'static str, fn() -> Result<Vec<Case>, Box<dyn Error>>);
+/// The names of cases, which are the headings of their tables, and what makes them.
+type Cases = &'static [(&'static str, fn() -> Result<Case, Box<dyn Error>>)];
 
-const BENCHMARKS: [Benchmark; 1] = [("sync", sync::cases)];
+const BENCHMARKS: [(&str, Cases); 1] = [("sync", sync::CASES)];
 
 fn main() -> ExitCode {
-    match run(env::args().skip(1).collect()) {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["--list"] => {
+            list();
+            Ok(())
+        }
+        [] => run(|_| true, ""),
+        [name] => run(|known| known == name, ""),
+        [name, filter] => run(|known| known == name, filter),
+        _ => Err("expected the name of a benchmark and a part of the names of its cases".into()),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -29,27 +42,30 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
-    let names = BENCHMARKS.map(|(name, _)| name).join(", ");
-    let chosen = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => None,
-        ["--list"] => {
-            println!("{names}");
-            return Ok(());
-        }
-        [name] if BENCHMARKS.iter().any(|(known, _)| *known == name) => Some(name),
-        _ => {
-            let given = arguments.join(" ");
-            return Err(format!("no benchmark `{given}`; the benchmarks are {names}").into());
-        }
-    };
-    println!("{}\n", machine::description());
+fn list() {
     for (name, cases) in BENCHMARKS {
-        if chosen.is_none_or(|chosen| chosen == name) {
-            for case in cases()? {
-                println!("{}", report::table(&case.measure()));
-            }
+        println!("{name}");
+        for (case, _) in cases {
+            println!("  {case}");
         }
     }
+}
+
+/// Runs the cases of the chosen benchmarks whose names contain `filter`.
+fn run(is_chosen: impl Fn(&str) -> bool, filter: &str) -> Result<(), Box<dyn Error>> {
+    let chosen = BENCHMARKS.iter().filter(|(name, _)| is_chosen(name));
+    let cases = chosen.flat_map(|(_, cases)| *cases);
+    let cases: Vec<_> = cases.filter(|(name, _)| name.contains(filter)).collect();
+    if cases.is_empty() {
+        return Err("no such benchmark or case; `--list` shows them".into());
+    }
+    println!("{}\n", machine::description());
+    let mut missed = String::new();
+    for (name, case) in cases {
+        let outcome = case()?.measure();
+        println!("{}", report::table(name, &outcome));
+        missed += &report::missed(name, &outcome);
+    }
+    println!("Goals missed:\n\n{missed}");
     Ok(())
 }

@@ -1,14 +1,14 @@
-//! Outcomes as Markdown.
+//! Outcomes as Markdown, as they stand in docs/benchmarks.md.
 
 use std::fmt::Write;
 
-use crate::harness::Outcome;
+use crate::harness::{Measured, Outcome};
 
-/// A heading and a table. Ratios below 1 are won, those above 1 are lost.
-pub(crate) fn table(outcome: &Outcome) -> String {
+/// A heading, a table and what a reader has to know. Ratios below 1 are won, those above are lost.
+pub(crate) fn table(name: &str, outcome: &Outcome) -> String {
     let mut text = format!(
-        "### {}\n\n| contender | ns an operation | ours ÷ it (p10–p90) |\n|---|---:|---:|\n",
-        outcome.name
+        "### {name}\n\n| contender | ns an operation | ours ÷ it (p10–p90) | goal |\n\
+         |---|---:|---:|---|\n"
     );
     for (index, contender) in outcome.contenders.iter().enumerate() {
         let ratio = contender.ours_by_it;
@@ -19,21 +19,53 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         // Writing to a string cannot fail.
         _ = writeln!(
             text,
-            "| {} | {:.0} | {ratio} |",
-            contender.name, contender.nanos
+            "| {} | {} | {ratio} | {} |",
+            contender.name,
+            nanos(contender.nanos),
+            goal(contender),
         );
     }
+    if !outcome.note.is_empty() {
+        _ = writeln!(text, "\n{}", outcome.note);
+    }
     text
+}
+
+/// A line for each goal that is missed.
+pub(crate) fn missed(name: &str, outcome: &Outcome) -> String {
+    let missed = outcome
+        .contenders
+        .iter()
+        .filter(|it| it.is_met() == Some(false));
+    let line = |it: &Measured| {
+        let (ratio, at_most) = (it.ours_by_it.median, it.at_most.unwrap_or_default());
+        format!("- {name}: {ratio:.2} of {}, not {at_most}\n", it.name)
+    };
+    missed.map(line).collect()
+}
+
+/// Two digits at least.
+fn nanos(nanos: f64) -> String {
+    let decimals = if nanos < 10.0 { 1 } else { 0 };
+    format!("{nanos:.decimals$}")
+}
+
+fn goal(contender: &Measured) -> String {
+    match (contender.at_most, contender.is_met()) {
+        (Some(ratio), Some(true)) => format!("≤ {ratio}: met"),
+        (Some(ratio), _) => format!("≤ {ratio}: **missed**"),
+        (None, _) => String::new(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::{Measured, Spread};
+    use crate::harness::Spread;
 
     #[test]
-    fn ours_has_no_ratio_and_peers_have_theirs() {
-        let measured = |name: &str, nanos, median| Measured {
+    fn ours_has_no_ratio_and_peers_have_theirs_with_their_goals() {
+        let measured = |name: &str, nanos, median, at_most| Measured {
             name: name.into(),
             nanos,
             ours_by_it: Spread {
@@ -41,15 +73,25 @@ mod tests {
                 median,
                 p90: median + 0.1,
             },
+            at_most,
         };
-        let contenders = vec![measured("ours", 50.4, 1.0), measured("peer", 100.0, 0.5)];
+        let contenders = vec![
+            measured("ours", 50.4, 1.0, None),
+            measured("peer", 100.0, 0.5, Some(0.7)),
+            measured("other", 5.04, 10.0, Some(1.0)),
+        ];
+        let note = "Mind this.";
+        let outcome = Outcome { note, contenders };
         assert_eq!(
-            table(&Outcome {
-                name: "a case",
-                contenders
-            }),
-            "### a case\n\n| contender | ns an operation | ours ÷ it (p10–p90) |\n\
-             |---|---:|---:|\n| ours | 50 | – |\n| peer | 100 | 0.50 (0.40–0.60) |\n"
+            missed("a case", &outcome),
+            "- a case: 10.00 of other, not 1\n"
+        );
+        assert_eq!(
+            table("a case", &outcome),
+            "### a case\n\n| contender | ns an operation | ours ÷ it (p10–p90) | goal |\n\
+             |---|---:|---:|---|\n| ours | 50 | – |  |\n\
+             | peer | 100 | 0.50 (0.40–0.60) | ≤ 0.7: met |\n\
+             | other | 5.0 | 10.00 (9.90–10.10) | ≤ 1: **missed** |\n\nMind this.\n"
         );
     }
 }
