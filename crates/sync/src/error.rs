@@ -14,7 +14,7 @@ pub use self::{
     config::ConfigError,
     flight::{FlightError, InitError},
     lock::{LockError, TryLockError},
-    paced::{CloseError, Closed, DriveError},
+    paced::{CloseError, Closed, DriveError, PaceError},
     rate::RateError,
     retry::RetryError,
     semaphore::{AcquireError, TryAcquireError},

@@ -132,6 +132,11 @@ impl<K, V> KeyTable<K, V> {
         self.entries.iter_mut().map(|(_, entry)| &mut entry.value)
     }
 
+    /// One key, to be cloned after the mutex is released.
+    pub(crate) fn share_key(&mut self, index: usize) -> Option<Arc<K>> {
+        self.entries.get_mut(index)?.key.share()
+    }
+
     /// All keys, to be cloned after the mutex is released.
     pub(crate) fn share_keys(&mut self) -> Vec<Arc<K>> {
         let entries = self.entries.iter_mut();

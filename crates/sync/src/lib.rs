@@ -26,6 +26,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `spawn` | `spawn` of a [`Debounce`] or a [`Throttle`], keyed or not: it is driven in a task |
 //! | `test-util` | [`test_util`]: a harness that drops a future at each of its polls |
 //!
 //! # Example
@@ -82,13 +83,18 @@ pub use circuit_breaker::{
     AbandonPolicy, BreakerPermit, BreakerState, CircuitBreaker, CircuitBreakerBuilder, Verdict,
 };
 pub use config::{DEFAULT_LONG_HOLD, DEFAULT_LONG_WAIT, DEFAULT_MAX_WAITERS, MAX_DURATION};
-pub use debounce::{Debounce, DebounceBuilder};
+pub use debounce::{Debounce, KeyedDebounce};
 pub use error::{
     AcquireError, BreakerOpen, CallError, CloseError, Closed, ConfigError, DriveError, FlightError,
-    InitError, LockError, RateError, RetryError, TryAcquireError, TryLockError,
+    InitError, LockError, PaceError, RateError, RetryError, TryAcquireError, TryLockError,
 };
 pub use init_cell::{Cached, InitCell, InitState};
-pub use paced::Edges;
+#[cfg(feature = "spawn")]
+pub use paced::Driven;
+pub use paced::{
+    DEFAULT_MAX_CONCURRENCY, Debouncing, Edges, KeyedPaced, Paced, PacedBuilder, PacedSnapshot,
+    Pacing, Throttling,
+};
 pub use rate_limiter::{
     KeyedRateLimiter, KeyedRateLimiterBuilder, Quota, RateLimiter, RateLimiterBuilder,
 };
@@ -96,4 +102,4 @@ pub use registry::{CallSite, PrimitiveState, Registry, Snapshot};
 pub use retry::{Decision, Jitter, Retry, RetryBudget, RetryBuilder, RetrySnapshot};
 pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreBuilder, SemaphoreSnapshot};
 pub use single_flight::SingleFlight;
-pub use throttle::{Throttle, ThrottleBuilder};
+pub use throttle::{KeyedThrottle, Throttle};

@@ -1,27 +1,33 @@
-use std::{
-    future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
-use steadfast_clock::Clock;
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout},
-};
-use tracing::warn;
+use crate::{CloseError, Closed, ConfigError, DriveError};
 
-use self::window::{Pace, Window};
-use crate::{
-    CloseError, Closed, DriveError,
-    flight::panic_message,
-    rt::{self, Mutex, MutexGuard},
-};
+mod builder;
+mod close;
+mod core;
+mod drive;
+mod fold;
+mod front;
+mod keyed;
+mod run_set;
+mod snapshot;
+#[cfg(feature = "spawn")]
+mod spawn;
+mod state;
+mod window;
 
-pub(crate) mod window;
+#[cfg(feature = "spawn")]
+pub use self::spawn::Driven;
+pub use self::{
+    builder::{DEFAULT_MAX_CONCURRENCY, PacedBuilder},
+    front::{Debouncing, Pacing, Throttling},
+    keyed::KeyedPaced,
+    snapshot::PacedSnapshot,
+};
+use self::{
+    core::Core,
+    drive::{Driver, drive},
+};
 
 /// Which calls are run: what [`Debounce`](crate::Debounce) and [`Throttle`](crate::Throttle) do at
 /// the two edges of a window.
@@ -38,225 +44,149 @@ pub enum Edges {
     Both,
 }
 
-/// What [`Debounce`](crate::Debounce) and [`Throttle`](crate::Throttle) share: calls go into a
-/// window, and one driver runs what comes out.
-#[derive(Debug)]
-pub(crate) struct Paced<T> {
-    name: String,
-    clock: Arc<dyn Clock>,
-    state: Mutex<State<T>>,
-    /// Wakes the driver.
-    changed: Notify,
-    /// Wakes those who wait for the end of all runs.
-    settled: Notify,
+/// Runs calls with pauses between them: a [`Debounce`](crate::Debounce) or a
+/// [`Throttle`](crate::Throttle), which share all but how long a window lasts.
+///
+/// [`call`](Self::call) only notes a value and returns. A future that you run,
+/// [`drive`](Self::drive), waits for the time to come and runs the values: nothing happens behind
+/// your back, and where you stop driving, nothing is run.
+///
+/// # Guarantees
+///
+/// - Of the calls held back in one window the latest wins, the others are dropped; or they are
+///   [folded](PacedBuilder::fold) into one. Two values at most are kept: the call that is to be
+///   run at once, and what is held back.
+/// - Runs never overlap. One that is due during another starts when that ends.
+/// - A run opens a new window, one at the trailing edge too.
+/// - What is due stays due: calls that come while the driver is late do not put it off.
+/// - A run that panics is reported by an event; the calls after it are run all the same.
+/// - Durations are taken from the clock; the waits are tokio's timers, which count milliseconds
+///   and are never early.
+///
+/// After lodash's `debounce` and `throttle`, but for the window that a trailing run opens: there a
+/// call right after a trailing run may be run at once.
+pub struct Paced<T, P> {
+    core: Arc<Core<(), T>>,
+    pacing: PhantomData<fn() -> P>,
 }
 
-#[derive(Debug)]
-struct State<T> {
-    window: Window<T>,
-    is_closed: bool,
-    is_driven: bool,
-    is_running: bool,
-}
-
-/// What the driver does next.
-enum Step<T> {
-    Run(T),
-    /// Waits for a change, or for so long.
-    Wait(Option<Duration>),
-    Stop,
-}
-
-impl<T> Paced<T> {
-    pub(crate) fn new(name: String, pace: Pace, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            name,
-            clock,
-            state: Mutex::new(State {
-                window: Window::new(pace),
-                is_closed: false,
-                is_driven: false,
-                is_running: false,
-            }),
-            changed: Notify::new(),
-            settled: Notify::new(),
-        }
+impl<T, P: Pacing> Paced<T, P> {
+    /// One with defaults and without a name. The window lasts so long: a debounce's after the
+    /// latest call, a throttle's after the latest run.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Zero`] and [`ConfigError::TooLarge`] for the duration, which is called
+    /// `wait` for a debounce and `interval` for a throttle.
+    pub fn new(window: Duration) -> Result<Self, ConfigError>
+    where
+        T: Send + 'static,
+    {
+        Self::builder(window).build()
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    /// Configures one.
+    #[must_use]
+    pub fn builder(window: Duration) -> PacedBuilder<Self> {
+        PacedBuilder::new(window)
+    }
+}
+
+impl<T, P> Paced<T, P> {
+    /// Asks for a run with this value.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] once [`close`](Self::close) was called; the value is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Where the [fold](PacedBuilder::fold) does. What it was given is lost, nothing else.
+    pub fn call(&self, value: T) -> Result<(), Closed> {
+        // There is always room for the one key.
+        self.core.call((), value).map_err(|_| Closed)
     }
 
-    pub(crate) fn call(&self, value: T) -> Result<(), Closed> {
-        let now = self.clock.monotonic();
-        let mut state = self.locked();
-        if state.is_closed {
-            // The value is dropped when the lock has been released.
-            drop(state);
-            return Err(Closed);
-        }
-        let displaced = state.window.call(now, value);
-        drop(state);
-        self.changed.notify_one();
-        drop(displaced);
+    /// Drops what is not being run yet, and ends the window: the next call opens one.
+    pub fn cancel(&self) {
+        self.core.cancel(&());
+    }
+
+    /// Makes what is held back due now; without effect if nothing is.
+    pub fn flush(&self) {
+        self.core.flush(&());
+    }
+
+    /// Whether a call waits to be run.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.core.is_pending(&())
+    }
+
+    /// Runs the calls when they are due, one after the other, until the instance is
+    /// [closed](Self::close) and what was pending has been run.
+    ///
+    /// Run it in a task of your own or beside other futures. A panic of a run becomes a `tracing`
+    /// event of level warn.
+    ///
+    /// # Errors
+    ///
+    /// [`DriveError::AlreadyDriven`] while there is another driver.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its time driver.
+    ///
+    /// # Cancel safety
+    ///
+    /// Does nothing until polled. Dropping it drops the run in progress, whose value is lost; what
+    /// is pending stays for the next driver.
+    pub async fn drive<F, Fut>(&self, mut run: F) -> Result<(), DriveError>
+    where
+        T: Send,
+        F: FnMut(T) -> Fut + Send,
+        Fut: Future<Output = ()> + Send,
+    {
+        let driver = Driver::enter(&*self.core)?;
+        drive(driver, |(), value| run(value)).await;
         Ok(())
     }
 
-    pub(crate) fn cancel(&self) {
-        let cancelled = self.locked().window.cancel();
-        self.changed.notify_one();
-        self.settled.notify_waiters();
-        drop(cancelled);
-    }
-
-    pub(crate) fn flush(&self) {
-        self.locked().window.flush();
-        self.changed.notify_one();
-    }
-
-    pub(crate) fn is_pending(&self) -> bool {
-        self.locked().window.is_pending()
-    }
-
-    pub(crate) async fn drive<F, Fut>(&self, mut run: F) -> Result<(), DriveError>
-    where
-        T: Send,
-        F: FnMut(T) -> Fut + Send,
-        Fut: Future<Output = ()> + Send,
-    {
-        let driver = Driver::enter(self)?;
-        loop {
-            match driver.step() {
-                Step::Run(value) => {
-                    let _running = Running(self);
-                    self.run_caught(&mut run, value).await;
-                }
-                Step::Wait(Some(duration)) => {
-                    // Whether time or a call ends it, the next step sees what is due.
-                    let _ = timeout(duration, self.changed.notified()).await;
-                }
-                Step::Wait(None) => self.changed.notified().await,
-                Step::Stop => return Ok(()),
-            }
-        }
-    }
-
-    pub(crate) async fn close(&self) -> Result<(), CloseError>
+    /// Refuses further calls, makes what is pending due now, and waits until it has been run.
+    ///
+    /// It waits as long as the runs take; wrap it in a timeout if those have none.
+    ///
+    /// # Errors
+    ///
+    /// [`CloseError::NotDriven`] if something is pending and nobody drives, or the driver is
+    /// dropped meanwhile. It stays closed, and pending until [driven](Self::drive) or
+    /// [cancelled](Self::cancel).
+    ///
+    /// # Cancel safety
+    ///
+    /// Does nothing until polled; from then on it is closed, also if this is dropped.
+    pub async fn close(&self) -> Result<(), CloseError>
     where
         T: Send,
     {
-        self.locked().close();
-        self.changed.notify_one();
-        loop {
-            let mut settled = pin!(self.settled.notified());
-            settled.as_mut().enable();
-            match self.locked().standing() {
-                Standing::Drained => return Ok(()),
-                Standing::NotDriven => return Err(CloseError::NotDriven),
-                Standing::Busy => {}
-            }
-            settled.await;
-        }
+        close::close(&self.core).await
     }
 
-    /// Runs one call; a panic of it becomes an event.
-    async fn run_caught<F, Fut>(&self, run: &mut F, value: T)
-    where
-        T: Send,
-        F: FnMut(T) -> Fut + Send,
-        Fut: Future<Output = ()> + Send,
-    {
-        let outcome = match catch_unwind(AssertUnwindSafe(|| run(value))) {
-            Ok(future) => {
-                let mut future = pin!(future);
-                poll_fn(|cx| {
-                    let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-                    match polled {
-                        Ok(poll) => poll.map(Ok),
-                        Err(payload) => Poll::Ready(Err(panic_message(&*payload))),
-                    }
-                })
-                .await
-            }
-            Err(payload) => Err(panic_message(&*payload)),
-        };
-        if let Err(message) = outcome {
-            warn!(name = self.name, %message, "run panicked");
-        }
+    /// The name given to [`PacedBuilder::name`], empty if none was.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.core.name
     }
 
-    fn locked(&self) -> MutexGuard<'_, State<T>> {
-        rt::lock(&self.state)
+    /// All that can be seen of it, at one moment.
+    #[must_use]
+    pub fn snapshot(&self) -> PacedSnapshot {
+        self.core.snapshot()
     }
 }
 
-/// What a closing caller finds.
-enum Standing {
-    Drained,
-    NotDriven,
-    Busy,
-}
-
-impl<T> State<T> {
-    fn close(&mut self) {
-        self.is_closed = true;
-        self.window.flush();
-    }
-
-    fn standing(&self) -> Standing {
-        match (self.is_running || self.window.is_pending(), self.is_driven) {
-            (false, _) => Standing::Drained,
-            (true, true) => Standing::Busy,
-            (true, false) => Standing::NotDriven,
-        }
-    }
-
-    fn step(&mut self, now: Instant) -> Step<T> {
-        if let Some(value) = self.window.take(now) {
-            self.is_running = true;
-            return Step::Run(value);
-        }
-        if self.is_closed && !self.window.is_pending() {
-            return Step::Stop;
-        }
-        let due = self.window.due();
-        Step::Wait(due.map(|due| due.saturating_duration_since(now)))
-    }
-}
-
-/// The right to drive, given back when the drive ends or is dropped.
-struct Driver<'a, T>(&'a Paced<T>);
-
-impl<'a, T> Driver<'a, T> {
-    fn enter(paced: &'a Paced<T>) -> Result<Self, DriveError> {
-        let mut state = paced.locked();
-        if state.is_driven {
-            return Err(DriveError::AlreadyDriven);
-        }
-        state.is_driven = true;
-        drop(state);
-        Ok(Self(paced))
-    }
-
-    fn step(&self) -> Step<T> {
-        let now = self.0.clock.monotonic();
-        self.0.locked().step(now)
-    }
-}
-
-impl<T> Drop for Driver<'_, T> {
-    fn drop(&mut self) {
-        self.0.locked().is_driven = false;
-        self.0.settled.notify_waiters();
-    }
-}
-
-/// A run in progress.
-struct Running<'a, T>(&'a Paced<T>);
-
-impl<T> Drop for Running<'_, T> {
-    fn drop(&mut self) {
-        self.0.locked().is_running = false;
-        self.0.settled.notify_waiters();
+impl<T, P> fmt::Debug for Paced<T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.core.fmt(f)
     }
 }

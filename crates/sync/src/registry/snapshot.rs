@@ -1,6 +1,6 @@
 use std::{fmt, panic::Location};
 
-use crate::{RetrySnapshot, SemaphoreSnapshot};
+use crate::{PacedSnapshot, RetrySnapshot, SemaphoreSnapshot};
 
 /// What can be seen of one named primitive.
 #[derive(Clone, Debug)]
@@ -27,6 +27,14 @@ pub enum PrimitiveState {
     Retry(RetrySnapshot),
     /// A [`Semaphore`](crate::Semaphore).
     Semaphore(SemaphoreSnapshot),
+    /// A [`Debounce`](crate::Debounce).
+    Debounce(PacedSnapshot),
+    /// A [`Throttle`](crate::Throttle).
+    Throttle(PacedSnapshot),
+    /// A [`KeyedDebounce`](crate::KeyedDebounce).
+    KeyedDebounce(PacedSnapshot),
+    /// A [`KeyedThrottle`](crate::KeyedThrottle).
+    KeyedThrottle(PacedSnapshot),
 }
 
 #[cfg(feature = "metrics")]
@@ -35,6 +43,10 @@ impl PrimitiveState {
         match self {
             PrimitiveState::Retry(_) => "retry",
             PrimitiveState::Semaphore(_) => "semaphore",
+            PrimitiveState::Debounce(_) => "debounce",
+            PrimitiveState::Throttle(_) => "throttle",
+            PrimitiveState::KeyedDebounce(_) => "keyed_debounce",
+            PrimitiveState::KeyedThrottle(_) => "keyed_throttle",
         }
     }
 
@@ -42,6 +54,10 @@ impl PrimitiveState {
         match self {
             PrimitiveState::Retry(retry) => retry.figures(),
             PrimitiveState::Semaphore(semaphore) => semaphore.figures(),
+            PrimitiveState::Debounce(paced)
+            | PrimitiveState::Throttle(paced)
+            | PrimitiveState::KeyedDebounce(paced)
+            | PrimitiveState::KeyedThrottle(paced) => paced.figures(),
         }
     }
 }
