@@ -1,18 +1,21 @@
 use std::{fmt, future::Future, hash::Hash, panic::Location, sync::Arc, time::Duration};
 
-use steadfast_clock::{Clock, SystemClock};
+use steadfast_clock::Instant;
 
-use self::shard::Shard;
-use crate::{CallSite, LockError, TryLockError, config::DEFAULT_MAX_WAITERS, key_table::Shards};
+use self::{core::Core, shard::Shard};
+use crate::{LockError, TryLockError, timeout::Patience};
 
 mod acquire;
 mod builder;
+mod core;
 mod guard;
 mod shard;
+mod snapshot;
 
 pub use self::{
     builder::AsyncLockBuilder,
     guard::{LockGuard, LockManyGuard, OwnedLockGuard},
+    snapshot::{AsyncLockSnapshot, LockedKey},
 };
 
 /// Mutual exclusion per key: at most one guard per key at any time, different keys independent.
@@ -29,8 +32,11 @@ pub use self::{
 ///
 /// A task that locks a key which it holds already waits for itself: give
 /// [`lock_many`](Self::lock_many) all keys at once, or use [`lock_timeout`](Self::lock_timeout).
-/// A future that was granted the key and is not polled (parked in a `select!` loop) keeps it from
-/// the others until it is polled or dropped (Oxide RFD 609).
+/// A future that was granted the key and is not polled, such as one parked in a `select!` loop,
+/// keeps it from the others until it is polled or dropped. That is reported, and may be undone, see
+/// [`grace`](AsyncLockBuilder::grace) and [`revoke_unclaimed`](AsyncLockBuilder::revoke_unclaimed).
+/// Nothing helps against a parked future that has its guard already: do not stop polling a future
+/// that locks ([Oxide RFD 609](https://rfd.shared.oxide.computer/rfd/0609)).
 ///
 /// # Examples
 ///
@@ -45,32 +51,16 @@ pub use self::{
 /// # Ok(()) }
 /// ```
 pub struct AsyncLock<K> {
-    name: String,
-    max_waiters: usize,
-    clock: Arc<dyn Clock>,
-    shards: Shards<Shard<K>>,
-}
-
-/// What can be seen of one locked key.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct LockedKey {
-    /// Where the holder called to lock the key.
-    pub holder: CallSite,
-    /// How long the holder has had it; `None` if it was granted and is yet to be polled. Locking a
-    /// free key reads no clock: its time counts from when somebody first waited or looked.
-    pub held_for: Option<Duration>,
-    /// How many callers wait for it.
-    pub waiters: usize,
-    /// How long the first of them has waited.
-    pub longest_wait: Option<Duration>,
+    core: Arc<Core<K>>,
 }
 
 impl<K> AsyncLock<K> {
     /// A lock without a name, with the default bound on waiters and the machine's clock.
     #[must_use]
     pub fn new() -> Self {
-        Self::from_parts(String::new(), DEFAULT_MAX_WAITERS, Arc::new(SystemClock))
+        Self {
+            core: Arc::new(Core::new(Self::builder())),
+        }
     }
 
     /// Configures a lock.
@@ -79,28 +69,26 @@ impl<K> AsyncLock<K> {
         AsyncLockBuilder::new()
     }
 
-    fn from_parts(name: String, max_waiters: usize, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            name,
-            max_waiters,
-            clock,
-            shards: Shards::new(Shard::new),
-        }
-    }
-
     /// The name given to the builder, empty if none was.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.core.name
     }
 
     /// Refuses all who wait and all who come later with `Closed`; holders keep their keys.
     pub fn close(&self) {
-        for mut shard in self.shards.iter() {
+        for mut shard in self.core.shards.iter() {
             let wakes = shard.close();
             drop(shard);
             wakes.wake();
         }
+    }
+
+    /// All that can be seen of it. It takes time in proportion to the locked keys, and holds up
+    /// the users of a part of them at a time.
+    #[must_use]
+    pub fn snapshot(&self) -> AsyncLockSnapshot {
+        self.core.snapshot()
     }
 }
 
@@ -118,7 +106,11 @@ impl<K: Eq + Hash + Send + Sync> AsyncLock<K> {
     #[track_caller]
     pub fn lock(&self, key: K) -> impl Future<Output = Result<LockGuard<'_, K>, LockError>> {
         let caller = Location::caller();
-        async move { acquire::acquire(self, key, caller).await.map(LockGuard) }
+        async move {
+            acquire::acquire(&*self.core, key, caller)
+                .await
+                .map(LockGuard)
+        }
     }
 
     /// Locks a key, in turn, and gives up after `timeout`. The timer is made only if it waits.
@@ -142,7 +134,36 @@ impl<K: Eq + Hash + Send + Sync> AsyncLock<K> {
     ) -> impl Future<Output = Result<LockGuard<'_, K>, LockError>> {
         let caller = Location::caller();
         async move {
-            let held = acquire::acquire_timeout(self, key, timeout, caller).await;
+            let patience = Patience::For(timeout);
+            let held = acquire::acquire_within(&*self.core, key, patience, caller).await;
+            held.map(LockGuard)
+        }
+    }
+
+    /// Locks a key, in turn, and gives up at `deadline`, which other calls may share. A key that
+    /// is free is locked also after it.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock_timeout`](Self::lock_timeout).
+    ///
+    /// # Panics
+    ///
+    /// As [`lock_timeout`](Self::lock_timeout).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`lock`](Self::lock).
+    #[track_caller]
+    pub fn lock_until(
+        &self,
+        key: K,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<LockGuard<'_, K>, LockError>> {
+        let caller = Location::caller();
+        async move {
+            let patience = Patience::Until(deadline);
+            let held = acquire::acquire_within(&*self.core, key, patience, caller).await;
             held.map(LockGuard)
         }
     }
@@ -154,7 +175,7 @@ impl<K: Eq + Hash + Send + Sync> AsyncLock<K> {
     /// [`TryLockError::Locked`], [`TryLockError::Closed`].
     #[track_caller]
     pub fn try_lock(&self, key: K) -> Result<LockGuard<'_, K>, TryLockError> {
-        acquire::try_acquire(self, key, Location::caller()).map(LockGuard)
+        acquire::try_acquire(&*self.core, key, Location::caller()).map(LockGuard)
     }
 
     /// As [`lock`](Self::lock), with a guard that can be moved into a task.
@@ -168,14 +189,40 @@ impl<K: Eq + Hash + Send + Sync> AsyncLock<K> {
     /// As [`lock`](Self::lock).
     #[track_caller]
     pub fn lock_owned(
-        self: &Arc<Self>,
+        &self,
         key: K,
     ) -> impl Future<Output = Result<OwnedLockGuard<K>, LockError>> + use<K> {
-        let (lock, caller) = (Arc::clone(self), Location::caller());
+        let (core, caller) = (Arc::clone(&self.core), Location::caller());
         async move {
-            acquire::acquire(lock, key, caller)
-                .await
-                .map(OwnedLockGuard)
+            let held = acquire::acquire(core, key, caller).await;
+            held.map(OwnedLockGuard)
+        }
+    }
+
+    /// As [`lock_until`](Self::lock_until), with a guard that can be moved into a task.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock_timeout`](Self::lock_timeout).
+    ///
+    /// # Panics
+    ///
+    /// As [`lock_timeout`](Self::lock_timeout).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`lock`](Self::lock).
+    #[track_caller]
+    pub fn lock_owned_until(
+        &self,
+        key: K,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<OwnedLockGuard<K>, LockError>> + use<K> {
+        let (core, caller) = (Arc::clone(&self.core), Location::caller());
+        async move {
+            let patience = Patience::Until(deadline);
+            let held = acquire::acquire_within(core, key, patience, caller).await;
+            held.map(OwnedLockGuard)
         }
     }
 
@@ -198,13 +245,49 @@ impl<K: Eq + Hash + Send + Sync> AsyncLock<K> {
         K: Ord,
     {
         let caller = Location::caller();
-        let mut keys: Vec<K> = keys.into_iter().collect();
+        let keys: Vec<K> = keys.into_iter().collect();
         async move {
-            keys.sort();
-            keys.dedup();
+            let keys = in_order(keys);
             let mut guards = LockManyGuard::with_capacity(keys.len());
             for key in keys {
-                let held = acquire::acquire(self, key, caller).await?;
+                let held = acquire::acquire(&*self.core, key, caller).await?;
+                guards.push(LockGuard(held));
+            }
+            Ok(guards)
+        }
+    }
+
+    /// As [`lock_many`](Self::lock_many), and gives up at `deadline`, which other calls may share.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock_timeout`](Self::lock_timeout), for the first key that cannot be locked; the
+    /// others are released.
+    ///
+    /// # Panics
+    ///
+    /// As [`lock_timeout`](Self::lock_timeout).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`lock_many`](Self::lock_many).
+    #[track_caller]
+    pub fn lock_many_until(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<LockManyGuard<'_, K>, LockError>>
+    where
+        K: Ord,
+    {
+        let caller = Location::caller();
+        let keys: Vec<K> = keys.into_iter().collect();
+        async move {
+            let keys = in_order(keys);
+            let mut guards = LockManyGuard::with_capacity(keys.len());
+            for key in keys {
+                let patience = Patience::Until(deadline);
+                let held = acquire::acquire_within(&*self.core, key, patience, caller).await?;
                 guards.push(LockGuard(held));
             }
             Ok(guards)
@@ -228,7 +311,7 @@ impl<K: Eq + Hash + Send + Sync> AsyncLock<K> {
     ) -> impl Future<Output = Result<F::Output, LockError>> {
         let caller = Location::caller();
         async move {
-            let _held = acquire::acquire(self, key, caller).await?;
+            let _held = acquire::acquire(&*self.core, key, caller).await?;
             let future = future;
             Ok(future.await)
         }
@@ -249,18 +332,17 @@ impl<K: Eq + Hash + Send + Sync> AsyncLock<K> {
     /// Who holds the key since when, and who waits; `None` if it is free.
     #[must_use]
     pub fn inspect(&self, key: &K) -> Option<LockedKey> {
-        let hash = self.shards.hash(key);
-        let now = self.clock.monotonic();
-        let mut shard = self.shards.lock(self.shards.index(hash));
-        let Shard { keys, waiters, .. } = &mut *shard;
-        let owner = keys.get_mut(keys.find(hash, key)?)?;
-        let first = owner.queue.front().and_then(|first| waiters.get(first));
-        Some(LockedKey {
-            holder: CallSite::new(owner.location),
-            held_for: owner.held_for(now),
-            waiters: owner.queue.len(),
-            longest_wait: first.map(|first| now.saturating_duration_since(first.since)),
-        })
+        let core = &*self.core;
+        let hash = core.shards.hash(key);
+        let now = core.clock.monotonic();
+        let locked = {
+            let mut shard = core.shards.lock(core.shards.index(hash));
+            let Shard { keys, waiters, .. } = &mut *shard;
+            let entry = keys.find(hash, key)?;
+            LockedKey::new(keys.get_mut(entry)?, waiters, now)
+        };
+        let key = core.show.map(|show| show(key));
+        Some(LockedKey { key, ..locked })
     }
 
     /// The keys that are locked, in no order. Each shard is read at its own moment.
@@ -270,13 +352,20 @@ impl<K: Eq + Hash + Send + Sync> AsyncLock<K> {
         K: Clone,
     {
         let mut keys = Vec::new();
-        for mut shard in self.shards.iter() {
+        for mut shard in self.core.shards.iter() {
             let shared = shard.keys.share_keys();
             drop(shard);
             keys.extend(shared.iter().map(|key| K::clone(key)));
         }
         keys
     }
+}
+
+/// Sorted, without duplicates.
+fn in_order<K: Ord>(mut keys: Vec<K>) -> Vec<K> {
+    keys.sort();
+    keys.dedup();
+    keys
 }
 
 impl<K> Default for AsyncLock<K> {
@@ -288,12 +377,12 @@ impl<K> Default for AsyncLock<K> {
 impl<K> fmt::Debug for AsyncLock<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut locked, mut waiters) = (0, 0);
-        for shard in self.shards.iter() {
+        for shard in self.core.shards.iter() {
             locked += shard.keys.len();
             waiters += shard.waiters.len();
         }
         f.debug_struct("AsyncLock")
-            .field("name", &self.name)
+            .field("name", &self.core.name)
             .field("locked", &locked)
             .field("waiters", &waiters)
             .finish_non_exhaustive()

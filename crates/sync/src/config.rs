@@ -11,6 +11,16 @@ pub const DEFAULT_LONG_WAIT: Duration = Duration::from_secs(10);
 /// From how long on a hold is reported unless the builder says otherwise.
 pub const DEFAULT_LONG_HOLD: Duration = Duration::from_secs(30);
 
+/// From how long on a watch reports a grant that its waiter has not claimed, unless the builder says
+/// otherwise.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(1);
+
+/// How many keys or holders a snapshot lists.
+pub const MAX_LISTED: usize = 64;
+
+/// How many waiters of a queue a snapshot lists, from its head.
+pub const MAX_LISTED_WAITERS: usize = 8;
+
 /// The longest duration that a builder accepts: a hundred years of 365 days.
 pub const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 

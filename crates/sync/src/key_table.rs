@@ -132,7 +132,12 @@ impl<K, V> KeyTable<K, V> {
         self.entries.iter_mut().map(|(_, entry)| &mut entry.value)
     }
 
-    /// One key, to be cloned after the mutex is released.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut V)> {
+        let entries = self.entries.iter_mut();
+        entries.map(|(index, entry)| (index, &mut entry.value))
+    }
+
+    /// One key, to be looked at after the mutex is released.
     pub(crate) fn share_key(&mut self, index: usize) -> Option<Arc<K>> {
         self.entries.get_mut(index)?.key.share()
     }

@@ -54,9 +54,11 @@ pub mod rt;
 mod config;
 mod error;
 mod meters;
+mod overdue;
 mod registry;
 mod slab;
 mod timeout;
+mod turn;
 mod wait_queue;
 
 mod flight;
@@ -77,12 +79,16 @@ mod throttle;
 pub mod test_util;
 
 pub use async_lock::{
-    AsyncLock, AsyncLockBuilder, LockGuard, LockManyGuard, LockedKey, OwnedLockGuard,
+    AsyncLock, AsyncLockBuilder, AsyncLockSnapshot, LockGuard, LockManyGuard, LockedKey,
+    OwnedLockGuard,
 };
 pub use circuit_breaker::{
     AbandonPolicy, BreakerPermit, BreakerState, CircuitBreaker, CircuitBreakerBuilder, Verdict,
 };
-pub use config::{DEFAULT_LONG_HOLD, DEFAULT_LONG_WAIT, DEFAULT_MAX_WAITERS, MAX_DURATION};
+pub use config::{
+    DEFAULT_GRACE, DEFAULT_LONG_HOLD, DEFAULT_LONG_WAIT, DEFAULT_MAX_WAITERS, MAX_DURATION,
+    MAX_LISTED, MAX_LISTED_WAITERS,
+};
 pub use debounce::{Debounce, KeyedDebounce};
 pub use error::{
     AcquireError, BreakerOpen, CallError, CloseError, Closed, ConfigError, DriveError, FlightError,
@@ -98,7 +104,7 @@ pub use paced::{
 pub use rate_limiter::{
     KeyedRateLimiter, KeyedRateLimiterBuilder, Quota, RateLimiter, RateLimiterBuilder,
 };
-pub use registry::{CallSite, PrimitiveState, Registry, Snapshot};
+pub use registry::{CallSite, PrimitiveState, QueuedCaller, Registry, Snapshot};
 pub use retry::{Decision, Jitter, Retry, RetryBudget, RetryBuilder, RetrySnapshot};
 pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreBuilder, SemaphoreSnapshot};
 pub use single_flight::SingleFlight;

@@ -13,7 +13,7 @@ mod snapshot;
 pub(crate) use self::snapshot::Figure;
 #[cfg(feature = "serde")]
 pub(crate) use self::snapshot::seconds;
-pub use self::snapshot::{CallSite, PrimitiveState, Snapshot};
+pub use self::snapshot::{CallSite, PrimitiveState, QueuedCaller, Snapshot};
 
 /// The named primitives that are alive, to be looked at and watched.
 ///

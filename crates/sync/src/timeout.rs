@@ -5,13 +5,33 @@ use std::{
     time::Duration,
 };
 
+use steadfast_clock::{Clock, Instant};
+
 use crate::rt;
+
+/// How long a caller is ready to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// From the moment at which it begins to wait.
+    For(Duration),
+    Until(Instant),
+}
+
+impl Patience {
+    /// What is left of it when the wait begins. Who does not wait need not ask.
+    pub(crate) fn left(self, clock: &dyn Clock) -> Duration {
+        match self {
+            Patience::For(duration) => duration,
+            Patience::Until(deadline) => deadline.saturating_duration_since(clock.monotonic()),
+        }
+    }
+}
 
 /// Waits for a future at most this long; `None` if it is still pending then.
 ///
-/// What is ready at once needs no timer. Later polls look at the timer first, so that a future
-/// that uses up tokio's cooperative budget cannot hide the end of its time; a future that is ready
-/// in the same poll still wins.
+/// What is ready at once needs no timer, and neither does a limit of zero. Later polls look at the
+/// timer first, so that a future that uses up tokio's cooperative budget cannot hide the end of its
+/// time; a future that is ready in the same poll still wins.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: Pin<&mut F>) -> Option<F::Output> {
     timeout_from_pending(|| limit, future).await
 }
@@ -35,7 +55,11 @@ pub(crate) async fn timeout_from_pending<F: Future>(
             return Poll::Ready(None);
         }
         if let Some(limit) = limit.take() {
-            timer.set(Some(rt::sleep(limit())));
+            let limit = limit();
+            if limit.is_zero() {
+                return Poll::Ready(None);
+            }
+            timer.set(Some(rt::sleep(limit)));
             if let Some(timer) = timer.as_mut().as_pin_mut() {
                 return timer.poll(cx).map(|()| None);
             }

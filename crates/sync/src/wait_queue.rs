@@ -76,19 +76,35 @@ impl<T> Waiters<T> {
     }
 
     pub(crate) fn push_back(&mut self, queue: &mut Queue, waker: Waker, value: T) -> usize {
-        let waiter = self.nodes.insert(Node {
+        let waiter = self.insert(Some(waker), value);
+        self.link_back(queue, waiter);
+        waiter
+    }
+
+    /// Adds somebody who is in no queue.
+    #[inline]
+    pub(crate) fn insert(&mut self, waker: Option<Waker>, value: T) -> usize {
+        self.nodes.insert(Node {
             value,
-            waker: Some(waker),
-            prev: queue.tail,
+            waker,
+            prev: NIL,
             next: NIL,
-        });
+        })
+    }
+
+    /// Puts somebody who is in no queue at the end of one.
+    #[inline]
+    pub(crate) fn link_back(&mut self, queue: &mut Queue, waiter: usize) {
+        let Some(node) = self.nodes.get_mut(waiter) else {
+            return;
+        };
+        node.prev = queue.tail;
         match self.nodes.get_mut(queue.tail) {
             Some(last) => last.next = waiter,
             None => queue.head = waiter,
         }
         queue.tail = waiter;
         queue.len += 1;
-        waiter
     }
 
     /// Takes a waiter out of its queue; it stays here, under its index, until it is removed.
@@ -122,6 +138,16 @@ impl<T> Waiters<T> {
         (next != NIL).then_some(next)
     }
 
+    /// The waiters of a queue, from its head.
+    pub(crate) fn iter(&self, queue: &Queue) -> impl Iterator<Item = &T> {
+        let mut next = queue.front();
+        std::iter::from_fn(move || {
+            let node = self.nodes.get(next?)?;
+            next = (node.next != NIL).then_some(node.next);
+            Some(&node.value)
+        })
+    }
+
     /// Removes a waiter that is in no queue any more; its waker is the caller's to drop.
     pub(crate) fn remove(&mut self, waiter: usize) -> Option<(T, Option<Waker>)> {
         let node = self.nodes.remove(waiter)?;
@@ -131,6 +157,12 @@ impl<T> Waiters<T> {
     /// Takes the waker, to be called once the mutex is released.
     pub(crate) fn take_waker(&mut self, waiter: usize) -> Option<Waker> {
         self.nodes.get_mut(waiter)?.waker.take()
+    }
+
+    /// Whether the waker that is stored wakes the same task.
+    pub(crate) fn will_wake(&self, waiter: usize, waker: &Waker) -> bool {
+        let stored = self.nodes.get(waiter).and_then(|node| node.waker.as_ref());
+        stored.is_some_and(|stored| stored.will_wake(waker))
     }
 
     /// Stores the waker of the latest poll and returns what the caller has to drop.

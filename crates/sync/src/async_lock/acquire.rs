@@ -1,5 +1,4 @@
 use std::{
-    future::poll_fn,
     hash::Hash,
     ops::Deref,
     panic::Location,
@@ -11,89 +10,97 @@ use std::{
 use tracing::{trace, warn};
 
 use super::{
-    AsyncLock,
+    core::Core,
     guard::Held,
-    shard::{Outcome, Shard, Since, Waiter},
+    shard::{Claim, Outcome, Polled, Shard, Waiter},
 };
 use crate::{
     LockError, TryLockError,
-    timeout::{current_waker, timeout},
+    timeout::{Patience, current_waker, timeout},
+    turn::{Turn, turn},
 };
 
 type Caller = &'static Location<'static>;
 
 /// Owns the key if it is free. Since a key with waiters has an owner, this never barges.
-pub(super) fn try_acquire<R, K>(lock: R, key: K, caller: Caller) -> Result<Held<R, K>, TryLockError>
+pub(super) fn try_acquire<R, K>(core: R, key: K, caller: Caller) -> Result<Held<R, K>, TryLockError>
 where
-    R: Deref<Target = AsyncLock<K>>,
+    R: Deref<Target = Core<K>>,
     K: Eq + Hash,
 {
-    let hash = lock.shards.hash(&key);
-    acquire_free(lock, hash, key, caller).map_err(|(_, error)| error)
+    let hash = core.shards.hash(&key);
+    acquire_free(core, hash, key, caller).map_err(|(_, error)| error)
 }
 
 /// Owns the key, in turn.
-pub(super) async fn acquire<R, K>(lock: R, key: K, caller: Caller) -> Result<Held<R, K>, LockError>
+pub(super) async fn acquire<R, K>(core: R, key: K, caller: Caller) -> Result<Held<R, K>, LockError>
 where
-    R: Deref<Target = AsyncLock<K>> + Clone,
+    R: Deref<Target = Core<K>> + Clone,
     K: Eq + Hash,
 {
-    let hash = lock.shards.hash(&key);
-    let key = match acquire_free(lock.clone(), hash, key, caller) {
+    let hash = core.shards.hash(&key);
+    let key = match acquire_free(core.clone(), hash, key, caller) {
         Err((key, TryLockError::Locked)) => key,
         outcome => return outcome.map_err(|_| LockError::Closed),
     };
     let waker = current_waker().await;
-    match enqueue(lock, hash, key, caller, waker)? {
+    let grace = core.thresholds.grace;
+    match enqueue(core, hash, key, caller, waker)? {
         Place::Owned(held) => Ok(held),
-        Place::Queued(mut ticket) => poll_fn(|cx| ticket.poll(cx)).await,
+        Place::Queued(mut ticket) => turn(&mut ticket, grace).await,
     }
 }
 
 /// Owns the key, in turn, unless that takes too long.
-pub(super) async fn acquire_timeout<R, K>(
-    lock: R,
+pub(super) async fn acquire_within<R, K>(
+    core: R,
     key: K,
-    limit: Duration,
+    patience: Patience,
     caller: Caller,
 ) -> Result<Held<R, K>, LockError>
 where
-    R: Deref<Target = AsyncLock<K>> + Clone,
+    R: Deref<Target = Core<K>> + Clone,
     K: Eq + Hash,
 {
-    let hash = lock.shards.hash(&key);
-    let key = match acquire_free(lock.clone(), hash, key, caller) {
+    let hash = core.shards.hash(&key);
+    let key = match acquire_free(core.clone(), hash, key, caller) {
         Err((key, TryLockError::Locked)) => key,
         outcome => return outcome.map_err(|_| LockError::Closed),
     };
     let waker = current_waker().await;
-    let mut ticket = match enqueue(lock.clone(), hash, key, caller, waker)? {
+    let grace = core.thresholds.grace;
+    let limit = patience.left(&*core.clock);
+    let mut ticket = match enqueue(core.clone(), hash, key, caller, waker)? {
         Place::Owned(held) => return Ok(held),
         Place::Queued(ticket) => ticket,
     };
-    let wait = pin!(poll_fn(|cx| ticket.poll(cx)));
-    if let Some(outcome) = timeout(limit, wait).await {
+    let outcome = {
+        let wait = pin!(turn(&mut ticket, grace));
+        timeout(limit, wait).await
+    };
+    if let Some(outcome) = outcome {
         return outcome;
     }
     let error = ticket.timed_out();
-    warn!(name = lock.name(), %caller, %error, "lock not acquired");
+    warn!(name = core.name, %caller, %error, "lock not acquired");
+    core.meters.count("timeout");
     Err(error)
 }
 
 /// Owns the key if it is free; gives it back if it is not.
 fn acquire_free<R, K>(
-    lock: R,
+    core: R,
     hash: u64,
     key: K,
     caller: Caller,
 ) -> Result<Held<R, K>, (K, TryLockError)>
 where
-    R: Deref<Target = AsyncLock<K>>,
+    R: Deref<Target = Core<K>>,
     K: Eq,
 {
-    let index = lock.shards.index(hash);
+    let index = core.shards.index(hash);
     let entry = {
-        let mut shard = lock.shards.lock(index);
+        let mut shard = core.shards.lock(index);
         if shard.closed {
             drop(shard);
             return Err((key, TryLockError::Closed));
@@ -105,14 +112,14 @@ where
         shard.own(hash, key, caller)
     };
     // Owned before the event, whose subscriber may panic.
-    let held = Held::new(lock, index, entry);
-    trace!(name = held.lock().name(), %caller, "lock acquired");
+    let held = Held::new(core, index, entry, false);
+    trace!(name = held.core().name, %caller, "lock acquired");
     Ok(held)
 }
 
 enum Place<R, K>
 where
-    R: Deref<Target = AsyncLock<K>>,
+    R: Deref<Target = Core<K>>,
 {
     /// The key became free in the meantime.
     Owned(Held<R, K>),
@@ -120,19 +127,19 @@ where
 }
 
 fn enqueue<R, K>(
-    lock: R,
+    core: R,
     hash: u64,
     key: K,
     caller: Caller,
     waker: Waker,
 ) -> Result<Place<R, K>, LockError>
 where
-    R: Deref<Target = AsyncLock<K>>,
+    R: Deref<Target = Core<K>>,
     K: Eq,
 {
-    let index = lock.shards.index(hash);
-    let now = lock.clock.monotonic();
-    let mut shard = lock.shards.lock(index);
+    let index = core.shards.index(hash);
+    let now = core.clock.monotonic();
+    let mut shard = core.shards.lock(index);
     if shard.closed {
         drop(shard);
         return Err(LockError::Closed);
@@ -140,20 +147,21 @@ where
     let Some(entry) = shard.keys.find(hash, &key) else {
         let entry = shard.own(hash, key, caller);
         drop(shard);
-        return Ok(Place::Owned(Held::new(lock, index, entry)));
+        return Ok(Place::Owned(Held::new(core, index, entry, false)));
     };
     let waiter = Waiter {
         entry,
         location: caller,
         since: now,
         outcome: Outcome::Waiting,
+        is_reported: false,
     };
-    let max_waiters = lock.max_waiters;
+    let max_waiters = core.max_waiters;
     let waiter = shard.enqueue(waiter, waker, max_waiters);
     drop(shard);
     match waiter {
         Ok(waiter) => Ok(Place::Queued(Ticket {
-            lock: Some(lock),
+            core: Some(core),
             shard: index,
             waiter,
         })),
@@ -164,63 +172,82 @@ where
 /// A place in a key's queue. Dropping it gives the place up, and the grant if it had come.
 struct Ticket<R, K>
 where
-    R: Deref<Target = AsyncLock<K>>,
+    R: Deref<Target = Core<K>>,
 {
     /// `None` once the ticket was turned into its outcome.
-    lock: Option<R>,
+    core: Option<R>,
     shard: usize,
     waiter: usize,
 }
 
-impl<R, K> Ticket<R, K>
+impl<R, K> Turn for Ticket<R, K>
 where
-    R: Deref<Target = AsyncLock<K>>,
+    R: Deref<Target = Core<K>>,
 {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<R, K>, LockError>> {
-        let Some(lock) = &self.lock else {
+    type Outcome = Result<Held<R, K>, LockError>;
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Self::Outcome> {
+        let Some(core) = &self.core else {
             return Poll::Pending;
         };
-        let waker = cx.waker().clone();
-        let now = lock.clock.monotonic();
-        let mut shard = lock.shards.lock(self.shard);
-        let Some((entry, outcome)) = shard
-            .waiters
-            .get(self.waiter)
-            .map(|waiter| (waiter.entry, waiter.outcome))
-        else {
+        let mut waker = None;
+        let polled = loop {
+            let mut shard = core.shards.lock(self.shard);
+            let long_wait = core.thresholds.long_wait;
+            let polled = shard.poll(self.waiter, cx.waker(), &mut waker, long_wait);
             drop(shard);
-            return Poll::Ready(Err(LockError::Closed));
+            match polled {
+                Polled::NeedsWaker => waker = Some(cx.waker().clone()),
+                polled => break polled,
+            }
         };
-        if outcome == Outcome::Waiting {
-            let old = shard.waiters.set_waker(self.waiter, waker);
-            drop(shard);
-            drop(old);
-            return Poll::Pending;
-        }
-        let removed = shard.waiters.remove(self.waiter);
-        if let (Outcome::Granted, Some(owner)) = (outcome, shard.keys.get_mut(entry)) {
-            owner.since = Since::Known(now);
-        }
-        drop(shard);
-        drop((removed, waker));
-        let Some(lock) = self.lock.take() else {
+        let claim = match polled {
+            Polled::Waiting | Polled::NeedsWaker => return Poll::Pending,
+            Polled::Owned(claim) => Some(claim),
+            Polled::Closed => None,
+        };
+        let Some(core) = self.core.take() else {
             return Poll::Pending;
         };
-        Poll::Ready(match outcome {
-            Outcome::Granted => {
-                let held = Held::new(lock, self.shard, entry);
-                trace!(name = held.lock().name(), "lock acquired after a wait");
+        Poll::Ready(match claim {
+            Some(Claim {
+                entry,
+                waited,
+                overdue,
+            }) => {
+                // Owned before the event, whose subscriber may panic.
+                let held = Held::new(core, self.shard, entry, true);
+                held.core().report_wait(waited, overdue);
                 Ok(held)
             }
-            Outcome::Closed | Outcome::Waiting => Err(LockError::Closed),
+            None => Err(LockError::Closed),
         })
     }
 
+    fn look_ahead(&self) -> Duration {
+        let Some(core) = &self.core else {
+            return Duration::MAX;
+        };
+        let now = core.clock.monotonic();
+        let mut shard = core.shards.lock(self.shard);
+        let (leftovers, next_look) = shard.look_ahead(self.waiter, now, &core.thresholds);
+        drop(shard);
+        if let Some(overdue) = leftovers.dispose() {
+            core.report(overdue, None);
+        }
+        next_look
+    }
+}
+
+impl<R, K> Ticket<R, K>
+where
+    R: Deref<Target = Core<K>>,
+{
     fn timed_out(&self) -> LockError {
         let mut error = LockError::Closed;
-        if let Some(lock) = &self.lock {
-            let now = lock.clock.monotonic();
-            let mut shard = lock.shards.lock(self.shard);
+        if let Some(core) = &self.core {
+            let now = core.clock.monotonic();
+            let mut shard = core.shards.lock(self.shard);
             let Shard { keys, waiters, .. } = &mut *shard;
             if let Some(waiter) = waiters.get(self.waiter)
                 && waiter.outcome != Outcome::Closed
@@ -231,6 +258,7 @@ where
                     queue_len: owner.queue.len().saturating_sub(1),
                     held_for: owner.held_for(now).unwrap_or_default(),
                 };
+                shard.timeouts += 1;
             }
         }
         error
@@ -239,11 +267,12 @@ where
 
 impl<R, K> Drop for Ticket<R, K>
 where
-    R: Deref<Target = AsyncLock<K>>,
+    R: Deref<Target = Core<K>>,
 {
     fn drop(&mut self) {
-        if let Some(lock) = &self.lock {
-            let leftovers = lock.shards.lock(self.shard).give_up(self.waiter);
+        if let Some(core) = &self.core {
+            let now = core.clock.monotonic();
+            let leftovers = core.shards.lock(self.shard).give_up(self.waiter, now);
             leftovers.dispose();
         }
     }

@@ -2,18 +2,18 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 use tracing::trace;
 
-use super::AsyncLock;
+use super::core::Core;
 
 /// Exclusive use of one key; dropping it lets the next waiter in.
 #[must_use = "the key is released as soon as the guard is dropped"]
 pub struct LockGuard<'a, K>(
-    #[expect(dead_code, reason = "held for its drop")] pub(super) Held<&'a AsyncLock<K>, K>,
+    #[expect(dead_code, reason = "held for its drop")] pub(super) Held<&'a Core<K>, K>,
 );
 
 /// A [`LockGuard`] that keeps its lock alive, so that it can be moved into a task.
 #[must_use = "the key is released as soon as the guard is dropped"]
 pub struct OwnedLockGuard<K>(
-    #[expect(dead_code, reason = "held for its drop")] pub(super) Held<Arc<AsyncLock<K>>, K>,
+    #[expect(dead_code, reason = "held for its drop")] pub(super) Held<Arc<Core<K>>, K>,
 );
 
 /// Exclusive use of several keys; dropping it releases them in the reverse order of locking.
@@ -55,34 +55,54 @@ impl<K> Drop for LockManyGuard<'_, K> {
 /// The ownership of one entry, through a reference or an `Arc`.
 pub(super) struct Held<R, K>
 where
-    R: Deref<Target = AsyncLock<K>>,
+    R: Deref<Target = Core<K>>,
 {
-    lock: R,
+    core: R,
     shard: usize,
     entry: usize,
+    /// Whether it was waited for, and so its time is measured.
+    is_measured: bool,
 }
 
 impl<R, K> Held<R, K>
 where
-    R: Deref<Target = AsyncLock<K>>,
+    R: Deref<Target = Core<K>>,
 {
-    pub(super) fn new(lock: R, shard: usize, entry: usize) -> Self {
-        Self { lock, shard, entry }
+    pub(super) fn new(core: R, shard: usize, entry: usize, is_measured: bool) -> Self {
+        Self {
+            core,
+            shard,
+            entry,
+            is_measured,
+        }
     }
 
-    pub(super) fn lock(&self) -> &AsyncLock<K> {
-        &self.lock
+    pub(super) fn core(&self) -> &Core<K> {
+        &self.core
     }
 }
 
 impl<R, K> Drop for Held<R, K>
 where
-    R: Deref<Target = AsyncLock<K>>,
+    R: Deref<Target = Core<K>>,
 {
     fn drop(&mut self) {
-        let leftovers = self.lock.shards.lock(self.shard).release(self.entry);
-        leftovers.dispose();
-        trace!(name = self.lock.name(), "lock released");
+        let core = &*self.core;
+        let mut now = self.is_measured.then(|| core.clock.monotonic());
+        let leftovers = loop {
+            let mut shard = core.shards.lock(self.shard);
+            let released = shard.release(self.entry, now, core.thresholds.long_hold);
+            drop(shard);
+            match released {
+                Some(leftovers) => break leftovers,
+                // Somebody waits, or looked.
+                None => now = Some(core.clock.monotonic()),
+            }
+        };
+        if let Some(overdue) = leftovers.dispose() {
+            core.report(overdue, None);
+        }
+        trace!(name = core.name, "lock released");
     }
 }
 

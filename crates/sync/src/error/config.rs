@@ -24,6 +24,14 @@ pub enum ConfigError {
         /// The field that it is compared with.
         other: &'static str,
     },
+    /// The field works only together with another one, which was not given.
+    #[error("`{field}` needs `{other}`")]
+    Needs {
+        /// The builder's method.
+        field: &'static str,
+        /// The builder's method that is missing.
+        other: &'static str,
+    },
 }
 
 impl ConfigError {
@@ -33,7 +41,8 @@ impl ConfigError {
         match self {
             ConfigError::Zero { field }
             | ConfigError::TooLarge { field, .. }
-            | ConfigError::LessThan { field, .. } => field,
+            | ConfigError::LessThan { field, .. }
+            | ConfigError::Needs { field, .. } => field,
         }
     }
 }

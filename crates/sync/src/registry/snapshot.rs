@@ -1,6 +1,6 @@
-use std::{fmt, panic::Location};
+use std::{fmt, panic::Location, time::Duration};
 
-use crate::{PacedSnapshot, RetrySnapshot, SemaphoreSnapshot};
+use crate::{AsyncLockSnapshot, PacedSnapshot, RetrySnapshot, SemaphoreSnapshot};
 
 /// What can be seen of one named primitive.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Snapshot {
 )]
 #[non_exhaustive]
 pub enum PrimitiveState {
+    /// An [`AsyncLock`](crate::AsyncLock).
+    AsyncLock(AsyncLockSnapshot),
     /// A [`Retry`](crate::Retry).
     Retry(RetrySnapshot),
     /// A [`Semaphore`](crate::Semaphore).
@@ -41,6 +43,7 @@ pub enum PrimitiveState {
 impl PrimitiveState {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
+            PrimitiveState::AsyncLock(_) => "async_lock",
             PrimitiveState::Retry(_) => "retry",
             PrimitiveState::Semaphore(_) => "semaphore",
             PrimitiveState::Debounce(_) => "debounce",
@@ -52,6 +55,7 @@ impl PrimitiveState {
 
     pub(crate) fn figures(&self) -> Vec<Figure> {
         match self {
+            PrimitiveState::AsyncLock(lock) => lock.figures(),
             PrimitiveState::Retry(retry) => retry.figures(),
             PrimitiveState::Semaphore(semaphore) => semaphore.figures(),
             PrimitiveState::Debounce(paced)
@@ -67,6 +71,21 @@ impl PrimitiveState {
 pub(crate) enum Figure {
     Gauge(&'static str, f64),
     Total(&'static str, u64),
+}
+
+/// Somebody who waits in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct QueuedCaller {
+    /// Where it called.
+    pub caller: CallSite,
+    /// How long it has waited, in seconds where it is serialised.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "crate::registry::seconds::exact")
+    )]
+    pub waited: Duration,
 }
 
 /// A place in the source code: who holds, who waits.
@@ -111,6 +130,13 @@ pub(crate) mod seconds {
     use std::time::Duration;
 
     use serde::{Serialize, Serializer};
+
+    pub(crate) fn exact<S: Serializer>(
+        duration: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        duration.as_secs_f64().serialize(serializer)
+    }
 
     pub(crate) fn some<S: Serializer>(
         duration: &Option<Duration>,

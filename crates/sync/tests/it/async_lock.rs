@@ -8,13 +8,16 @@ use std::{
 };
 
 use proptest::prelude::*;
-use steadfast_clock::ManualClock;
-use steadfast_sync::{AsyncLock, LockError, LockGuard, TryLockError};
+use steadfast_clock::{Clock, ManualClock, SystemClock};
+use steadfast_sync::{AsyncLock, LockError, LockGuard, Registry, TryLockError};
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Boxed, EPOCH, Random, ReentrantKey, ReentrantWaker, WakeCount, millis, poll, poll_with,
+    Boxed, EPOCH, Random, ReentrantKey, ReentrantWaker, Unread, WakeCount, millis, poll, poll_with,
 };
+
+mod overdue;
+mod snapshot;
 
 type Wait<'a, K> = Boxed<'a, Result<LockGuard<'a, K>, LockError>>;
 
@@ -26,6 +29,14 @@ fn queued<'a, K: Eq + std::hash::Hash + Send + Sync>(
     let mut wait: Wait<'a, K> = Box::pin(lock.lock(key));
     assert!(poll(&mut wait).is_pending());
     wait
+}
+
+/// The guard that a future in the queue has come to.
+fn granted<'a, K>(wait: &mut Wait<'a, K>) -> LockGuard<'a, K> {
+    match poll(wait) {
+        Poll::Ready(outcome) => outcome.unwrap(),
+        Poll::Pending => panic!("it was not granted the key"),
+    }
 }
 
 /// Nothing is locked, nobody waits, nothing is stored.
@@ -197,6 +208,47 @@ async fn key_released_in_time_ends_the_wait() {
         drop(guard);
     });
     assert!(lock.lock_timeout("key", millis(51)).await.is_ok());
+    assert_empty(&lock);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_deadline_is_shared_by_several_calls() {
+    let clock = Arc::new(ManualClock::ticking(EPOCH));
+    let builder = AsyncLock::builder().clock(Arc::clone(&clock) as Arc<dyn Clock>);
+    let lock = builder.build().unwrap();
+    let held = lock.lock(2).await.unwrap();
+    let start = clock.monotonic();
+    let deadline = start + millis(100);
+
+    drop(lock.lock_until(1, deadline).await.unwrap());
+    tokio::time::sleep(millis(60)).await;
+    let many = lock.lock_many_until([3, 2, 1], deadline).await;
+    assert!(matches!(many, Err(LockError::Timeout { waited, .. }) if waited < millis(45)));
+    let owned = lock.lock_owned_until(2, deadline).await;
+    assert!(matches!(owned, Err(LockError::Timeout { waited, .. }) if waited.is_zero()));
+    let elapsed = clock.monotonic() - start;
+    assert!(
+        elapsed >= millis(100) && elapsed < millis(105),
+        "{elapsed:?}"
+    );
+    assert_eq!(lock.locked_keys(), [2]);
+    assert_eq!(lock.snapshot().timeouts, 2);
+
+    drop(lock.lock_until(1, deadline).await.unwrap());
+    drop(held);
+    drop(lock.lock_many_until([2, 1], deadline).await.unwrap());
+    assert_empty(&lock);
+}
+
+#[tokio::test]
+async fn free_key_is_locked_and_released_without_reading_the_clock() {
+    let builder = AsyncLock::builder().name("free").clock(Arc::new(Unread));
+    let lock = builder.registry(&Registry::new()).build().unwrap();
+    drop(lock.lock(1).await.unwrap());
+    drop(lock.lock_timeout(1, millis(1)).await.unwrap());
+    drop(lock.lock_until(1, SystemClock.monotonic()).await.unwrap());
+    drop(lock.lock_owned(1).await.unwrap());
+    drop(lock.try_lock(1).unwrap());
     assert_empty(&lock);
 }
 

@@ -14,9 +14,9 @@ use steadfast_sync::{
     KeyedRateLimiter, Quota, RateLimiter, Retry, RetryBudget, Semaphore, SingleFlight, Throttle,
     test_util::cancel_at_every_poll,
 };
-use tokio::task::yield_now;
+use tokio::{sync::Notify, task::yield_now};
 
-use crate::support::{EPOCH, millis};
+use crate::support::{EPOCH, millis, poll};
 
 /// Runs both to their end; dropped before, it drops `last` after `first`.
 async fn both<A: Future, B: Future>(last: A, first: B) -> (A::Output, B::Output) {
@@ -99,6 +99,10 @@ async fn locking_leaves_nothing_behind() {
     contended!(hold(), lock.lock_timeout(2, millis(1_000)), check);
     contended!(hold(), lock.lock_many([3, 2, 1]), check);
     contended!(hold(), lock.with_lock(2, yield_now()), check);
+    let deadline = || SystemClock.monotonic() + millis(1_000);
+    contended!(hold(), lock.lock_until(2, deadline()), check);
+    contended!(hold(), lock.lock_owned_until(2, deadline()), check);
+    contended!(hold(), lock.lock_many_until([3, 2, 1], deadline()), check);
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,6 +116,42 @@ async fn timed_out_locking_leaves_nothing_behind() {
         |polls| assert_says(&lock, &["locked: 0", "waiters: 0"], polls),
     );
     assert!(polls.await >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn locking_past_a_parked_waiter_leaves_nothing_behind() {
+    let builder = AsyncLock::builder().grace(millis(10)).revoke_unclaimed();
+    let lock = builder.clock(Arc::new(ManualClock::ticking(EPOCH)));
+    let lock = lock.build().unwrap();
+    let check = |polls| assert_says(&lock, &["locked: 0", "waiters: 0"], polls);
+    for parked_last in [true, false] {
+        let polls = cancel_at_every_poll(
+            |_| async {
+                let held = lock.try_lock(1).unwrap();
+                let mut parked = Box::pin(lock.lock(1));
+                assert!(poll(&mut parked).is_pending());
+                drop(held);
+                let served = Notify::new();
+                let behind = async {
+                    let got = lock.lock(1).await.unwrap();
+                    yield_now().await;
+                    drop(got);
+                    served.notify_one();
+                };
+                let parked = async {
+                    served.notified().await;
+                    drop(parked.await.unwrap());
+                };
+                if parked_last {
+                    both(parked, behind).await;
+                } else {
+                    both(behind, parked).await;
+                }
+            },
+            check,
+        );
+        assert!(polls.await >= 3);
+    }
 }
 
 #[tokio::test(start_paused = true)]

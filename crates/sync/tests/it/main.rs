@@ -20,3 +20,4 @@ mod semaphore;
 mod single_flight;
 mod stress;
 mod support;
+mod unclaimed;

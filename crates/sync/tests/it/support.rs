@@ -10,7 +10,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use steadfast_sync::AsyncLock;
+use steadfast_clock::Clock;
+use steadfast_sync::{AsyncLock, Registry};
+
+mod events;
+
+pub(crate) use self::events::Warnings;
 
 pub(crate) const EPOCH: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -28,6 +33,26 @@ pub(crate) fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 
 pub(crate) fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+/// One look of a watch. Call it in a runtime with timers.
+pub(crate) fn look(registry: &Registry) {
+    let mut watch = Box::pin(registry.watch(millis(1)).unwrap());
+    assert!(poll(&mut watch).is_pending());
+}
+
+/// A clock that may not be read.
+#[derive(Debug)]
+pub(crate) struct Unread;
+
+impl Clock for Unread {
+    fn wall(&self) -> SystemTime {
+        panic!("the clock was read");
+    }
+
+    fn monotonic(&self) -> steadfast_clock::Instant {
+        panic!("the clock was read");
+    }
 }
 
 /// Counts how often it was woken.
@@ -95,6 +120,15 @@ impl Drop for ReentrantWaker {
 pub(crate) struct ReentrantKey {
     pub(crate) name: u32,
     pub(crate) lock: Option<Arc<AsyncLock<ReentrantKey>>>,
+}
+
+impl std::fmt::Debug for ReentrantKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(lock) = &self.lock {
+            let _ = lock.locked_keys();
+        }
+        f.write_str("ReentrantKey")
+    }
 }
 
 impl PartialEq for ReentrantKey {
