@@ -102,7 +102,8 @@ pub use paced::{
     Pacing, Throttling,
 };
 pub use rate_limiter::{
-    KeyedRateLimiter, KeyedRateLimiterBuilder, Quota, RateLimiter, RateLimiterBuilder,
+    KeyedRateLimiter, KeyedRateLimiterBuilder, KeyedRateLimiterSnapshot, Quota, RateLimiter,
+    RateLimiterBuilder, RateLimiterSnapshot,
 };
 pub use registry::{CallSite, PrimitiveState, QueuedCaller, Registry, Snapshot};
 pub use retry::{Decision, Jitter, Retry, RetryBudget, RetryBuilder, RetrySnapshot};

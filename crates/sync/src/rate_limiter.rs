@@ -1,48 +1,54 @@
-use std::{
-    fmt,
-    future::poll_fn,
-    pin::pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
+use std::{fmt, sync::Arc, time::Duration};
+
+use steadfast_clock::Instant;
+
+use self::{
+    bucket::Bucket,
+    builder::Options,
+    line::{Account, Desk, Line, Request, Waiter},
+    place::{Counter, Place},
+    settings::Settings,
 };
-
-use steadfast_clock::{Clock, Instant, SystemClock};
-use tracing::trace;
-
-use self::gcra::{check_units, spend};
 use crate::{
-    RateError,
-    config::DEFAULT_MAX_WAITERS,
+    PrimitiveState, RateError, Registry, Snapshot,
+    registry::Inspect,
     rt::{
-        self, Mutex, MutexGuard,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        self, Mutex,
+        atomic::{AtomicUsize, Ordering},
     },
-    timeout::current_waker,
-    wait_queue::{Queue, Waiters},
+    wait_queue::{Waiters, WakeList},
 };
 
+mod bucket;
 mod builder;
 mod gcra;
 mod keyed;
+mod line;
+mod place;
 mod quota;
+mod settings;
+mod snapshot;
 
 pub use self::{
     builder::RateLimiterBuilder,
     keyed::{KeyedRateLimiter, KeyedRateLimiterBuilder},
     quota::Quota,
+    snapshot::{KeyedRateLimiterSnapshot, RateLimiterSnapshot},
 };
 
 /// Lets through no more than a [`Quota`] allows.
 ///
 /// # Guarantees
 ///
-/// - In any window of time, at most burst + rate × window units are let through.
+/// - In any window of time, at most burst + rate × window units are let through. If
+///   [`set_quota`](Self::set_quota) is called during the window, that is the burst that is in
+///   force when the window begins, plus what each rate earns while it is in force; units that
+///   [`refund`](Self::refund) gives back come on top.
 /// - Waiters are served in strict FIFO order, and [`try_acquire`](Self::try_acquire) never passes
 ///   one. At most [`max_waiters`](RateLimiterBuilder::max_waiters) callers wait.
 /// - A unit is taken at the moment when its caller is let through. A waiter that is dropped has
 ///   taken nothing, and those behind it move up.
-/// - The whole state is one atomic number and, while somebody waits, a queue with one timer.
+/// - A caller that is let through at once locks nothing.
 ///
 /// Waiting ends with tokio's timers, which tick in milliseconds. A waiter that comes first and is
 /// not polled holds up those behind it.
@@ -60,33 +66,25 @@ pub use self::{
 /// # Ok(()) }
 /// ```
 pub struct RateLimiter {
-    name: String,
-    quota: Quota,
-    max_waiters: usize,
-    clock: Arc<dyn Clock>,
-    origin: Instant,
-    /// The theoretical arrival time, in nanoseconds since the origin.
-    arrival: AtomicU64,
-    /// How many wait, to be seen without locking the line.
-    waiting: AtomicUsize,
-    line: Mutex<Line>,
+    core: Arc<Core>,
 }
 
-/// Those who wait. Only the first of them looks at the time and takes units.
-#[derive(Debug)]
-struct Line {
-    queue: Queue,
-    waiters: Waiters<u32>,
-    /// What they wait for in all.
-    units: u64,
+/// What the limiter and the registry share.
+struct Core {
+    settings: Settings,
+    bucket: Bucket,
+    /// How many wait, to be seen without locking the line.
+    waiting: AtomicUsize,
+    line: Mutex<(Line, Waiters<Waiter>)>,
 }
 
 impl RateLimiter {
     /// A limiter without a name, with the default bound on waiters and the machine's clock.
     #[must_use]
     pub fn new(quota: Quota) -> Self {
-        let clock = Arc::new(SystemClock);
-        Self::from_parts(String::new(), quota, DEFAULT_MAX_WAITERS, clock)
+        let options = Options::new();
+        let registry = options.registry.clone();
+        Self::from_parts(quota, options.settings("rate_limiter"), &registry)
     }
 
     /// Configures a limiter.
@@ -95,21 +93,15 @@ impl RateLimiter {
         RateLimiterBuilder::new(quota)
     }
 
-    fn from_parts(name: String, quota: Quota, max_waiters: usize, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            name,
-            quota,
-            max_waiters,
-            origin: clock.monotonic(),
-            clock,
-            arrival: AtomicU64::new(0),
+    fn from_parts(quota: Quota, settings: Settings, registry: &Registry) -> Self {
+        let core = Arc::new(Core {
+            settings,
+            bucket: Bucket::new(quota),
             waiting: AtomicUsize::new(0),
-            line: Mutex::new(Line {
-                queue: Queue::new(),
-                waiters: Waiters::new(),
-                units: 0,
-            }),
-        }
+            line: Mutex::new((Line::new(), Waiters::new())),
+        });
+        registry.add(&core.settings.name, &core);
+        Self { core }
     }
 
     /// Takes `units` if they are there and nobody waits for them.
@@ -118,14 +110,10 @@ impl RateLimiter {
     ///
     /// [`RateError::Denied`] with the time after which they would be there,
     /// [`RateError::ZeroUnits`], [`RateError::ExceedsBurst`].
+    #[inline]
     pub fn try_acquire(&self, units: u32) -> Result<(), RateError> {
-        check_units(&self.quota, units)?;
-        if self.waiting.load(Ordering::Acquire) == 0 && self.spend(units).is_ok() {
-            return Ok(());
-        }
-        let retry_after = self.foreseen_wait(units);
-        trace!(name = self.name, units, ?retry_after, "denied");
-        Err(RateError::Denied { retry_after })
+        let taken = self.core.take(units);
+        taken.map_err(|error| self.core.settings.refuse(units, error))
     }
 
     /// Takes `units`, in turn, as soon as they are there.
@@ -133,7 +121,8 @@ impl RateLimiter {
     /// # Errors
     ///
     /// At once [`RateError::ZeroUnits`], [`RateError::ExceedsBurst`] and
-    /// [`RateError::QueueFull`].
+    /// [`RateError::QueueFull`]; `ExceedsBurst` also when the burst is lowered below `units`
+    /// during the wait.
     ///
     /// # Panics
     ///
@@ -144,18 +133,10 @@ impl RateLimiter {
     /// Does nothing until polled. Dropped while it waits, it gives up its place and has taken
     /// nothing.
     pub async fn acquire(&self, units: u32) -> Result<(), RateError> {
-        check_units(&self.quota, units)?;
-        if self.waiting.load(Ordering::Acquire) == 0 && self.spend(units).is_ok() {
-            return Ok(());
+        match self.core.take(units) {
+            Err(RateError::Denied { .. }) => self.core.wait(units, None).await,
+            outcome => outcome,
         }
-        let waker = current_waker().await;
-        let place = self.enqueue(units, waker)?;
-        poll_fn(|cx| place.poll_first(cx)).await;
-        while let Err(wait) = self.spend(units) {
-            rt::sleep(wait).await;
-        }
-        trace!(name = self.name, units, "let through after a wait");
-        Ok(())
     }
 
     /// Takes `units`, in turn, unless that takes longer than `timeout`.
@@ -173,161 +154,199 @@ impl RateLimiter {
     ///
     /// As [`acquire`](Self::acquire).
     pub async fn acquire_timeout(&self, units: u32, timeout: Duration) -> Result<(), RateError> {
-        check_units(&self.quota, units)?;
-        let wait = self.foreseen_wait(units);
-        if wait > timeout {
-            return Err(RateError::WouldExceed { wait, timeout });
+        match self.core.take(units) {
+            Err(RateError::Denied { .. }) => self.core.wait(units, Some(timeout)).await,
+            outcome => outcome,
         }
-        let outcome = {
-            let acquire = pin!(self.acquire(units));
-            crate::timeout::timeout(timeout, acquire).await
-        };
-        outcome.unwrap_or_else(|| {
-            // Longer than foreseen, because somebody ahead is not polled.
-            let wait = timeout.saturating_add(self.foreseen_wait(units));
-            Err(RateError::WouldExceed { wait, timeout })
-        })
+    }
+
+    /// Takes `units`, in turn, unless that takes until after `deadline`, which other primitives
+    /// may share.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout). Units that are there are taken even after
+    /// the deadline.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub async fn acquire_until(&self, units: u32, deadline: Instant) -> Result<(), RateError> {
+        match self.core.take(units) {
+            Err(RateError::Denied { .. }) => {
+                let now = self.core.settings.clock.monotonic();
+                let left = deadline.saturating_duration_since(now);
+                self.core.wait(units, Some(left)).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Gives back units that were taken for something that was not done.
+    ///
+    /// That brings the level to where it would be if nothing had ever been taken, at most, and so
+    /// never above the burst. A wait that is dropped needs no refund: it has taken nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use steadfast_sync::{Quota, RateLimiter};
+    /// let limiter = RateLimiter::new(Quota::per_minute(10)?);
+    /// limiter.try_acquire(10)?;
+    /// limiter.refund(2);
+    /// assert_eq!(limiter.available(), 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn refund(&self, units: u32) {
+        let clock = self.core.settings.now();
+        let wake = self.core.desk(|desk| {
+            self.core.bucket.refund(clock, units);
+            desk.line.wake_first(desk.waiters)
+        });
+        if let Some(waker) = wake {
+            waker.wake();
+        }
+    }
+
+    /// Changes the quota at once.
+    ///
+    /// The number of units at hand stays what it is, but for what exceeds the new burst: a higher
+    /// burst is earned before it can be spent. What is missing is earned at the new rate. Waiters
+    /// stay in line and wait for as long as the new quota says; those that want more than the new
+    /// burst are refused.
+    pub fn set_quota(&self, quota: Quota) {
+        let clock = self.core.settings.now();
+        let wakes = self.core.desk(|desk| {
+            self.core.bucket.set_quota(clock, quota);
+            let mut wakes = WakeList::default();
+            let Desk { line, waiters, .. } = desk;
+            line.refuse_above(waiters, quota.burst(), &mut wakes);
+            wakes
+        });
+        wakes.wake();
     }
 
     /// How many callers wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Acquire)
+        self.core.waiting.load(Ordering::Acquire)
     }
 
     /// How many units could be taken at this moment, not counting those who wait.
     #[must_use]
     pub fn available(&self) -> u32 {
-        let ahead = self
-            .arrival
-            .load(Ordering::Acquire)
-            .saturating_sub(self.now());
-        let earned = self.quota.tolerance().saturating_sub(ahead) / self.quota.cost(1);
-        u32::try_from(earned).unwrap_or(u32::MAX)
+        self.snapshot().available
     }
 
-    /// The quota.
+    /// How long the first waiter has waited.
+    #[must_use]
+    pub fn oldest_wait(&self) -> Option<Duration> {
+        self.snapshot().oldest_wait
+    }
+
+    /// The quota in force.
     #[must_use]
     pub fn quota(&self) -> Quota {
-        self.quota
+        self.core.desk(|desk| desk.bucket.quota())
     }
 
     /// The name given to the builder, empty if none was.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.core.settings.name
     }
 
-    fn now(&self) -> u64 {
-        gcra::nanos_since(self.origin, self.clock.monotonic())
+    /// All that can be seen of it, at one moment.
+    #[must_use]
+    pub fn snapshot(&self) -> RateLimiterSnapshot {
+        self.core.snapshot()
+    }
+}
+
+impl Core {
+    /// Takes units if they are there and nobody waits, without a lock if they are.
+    #[inline]
+    fn take(&self, units: u32) -> Result<(), RateError> {
+        let now = self.settings.now();
+        let is_free = units > 0 && self.waiting.load(Ordering::Acquire) == 0;
+        if !is_free || self.bucket.spend(now, units).is_err() {
+            self.desk(|mut desk| desk.take(now, units))?;
+        }
+        self.settings.report_taken(units);
+        Ok(())
     }
 
-    /// Takes units if they are there, whoever waits; else says how long that will take at least.
-    fn spend(&self, units: u32) -> Result<(), Duration> {
-        let now = self.now();
-        let mut arrival = self.arrival.load(Ordering::Relaxed);
-        loop {
-            let spent = spend(&self.quota, arrival, now, units.into());
-            let spent = spent.map_err(Duration::from_nanos)?;
-            match self.arrival.compare_exchange_weak(
-                arrival,
-                spent,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Ok(()),
-                Err(current) => arrival = current,
+    async fn wait(&self, units: u32, limit: Option<Duration>) -> Result<(), RateError> {
+        let settings = &self.settings;
+        let mut request = Request::new(settings, units, limit).await;
+        let enqueued = self.desk(|mut desk| desk.enqueue(&mut request, 0, settings.max_waiters));
+        let waiter = enqueued.map_err(|error| settings.refuse(units, error))?;
+        Place::new(self, waiter).wait(request).await
+    }
+
+    fn snapshot(&self) -> RateLimiterSnapshot {
+        let now = self.settings.now();
+        self.desk(|desk| {
+            let since = desk.line.oldest(desk.waiters);
+            RateLimiterSnapshot {
+                quota: desk.bucket.quota(),
+                available: desk.bucket.level(now),
+                waiting: desk.line.len(),
+                oldest_wait: since.map(|since| Duration::from_nanos(now.saturating_sub(since))),
+                denied: self.settings.refused(),
             }
-        }
-    }
-
-    /// How long it takes until units are there for a caller that comes now.
-    fn foreseen_wait(&self, units: u32) -> Duration {
-        let now = self.now();
-        let line = self.line();
-        let ahead = line.units;
-        let arrival = self.arrival.load(Ordering::Acquire);
-        drop(line);
-        gcra::foresee(&self.quota, arrival, now, ahead, units)
-    }
-
-    fn enqueue(&self, units: u32, waker: Waker) -> Result<Place<'_>, RateError> {
-        let max_waiters = self.max_waiters;
-        let mut line = self.line();
-        if line.queue.len() >= max_waiters {
-            drop(line);
-            return Err(RateError::QueueFull { max_waiters });
-        }
-        let Line { queue, waiters, .. } = &mut *line;
-        let waiter = waiters.push_back(queue, waker, units);
-        line.units += u64::from(units);
-        self.waiting.store(line.queue.len(), Ordering::Release);
-        drop(line);
-        let limiter = self;
-        Ok(Place { limiter, waiter })
-    }
-
-    fn line(&self) -> MutexGuard<'_, Line> {
-        rt::lock(&self.line)
+        })
     }
 }
 
-/// A place in the line. Dropping it lets the next one move up.
-struct Place<'a> {
-    limiter: &'a RateLimiter,
-    waiter: usize,
-}
+impl Counter for Core {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
 
-impl Place<'_> {
-    fn poll_first(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let waker = cx.waker().clone();
-        let mut line = self.limiter.line();
-        let is_first = line.queue.front() == Some(self.waiter);
-        let unused = if is_first {
-            Some(waker)
-        } else {
-            line.waiters.set_waker(self.waiter, waker)
-        };
-        drop(line);
-        drop(unused);
-        if is_first {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+    fn desk<R>(&self, work: impl FnOnce(Desk<'_>) -> R) -> R {
+        let mut guard = rt::lock(&self.line);
+        let (line, waiters) = &mut *guard;
+        let done = work(Desk {
+            line,
+            waiters,
+            bucket: Account::Shared(&self.bucket),
+        });
+        self.waiting.store(guard.0.len(), Ordering::Release);
+        done
     }
 }
 
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut line = self.limiter.line();
-        let was_first = line.queue.front() == Some(self.waiter);
-        let Line { queue, waiters, .. } = &mut *line;
-        waiters.unlink(queue, self.waiter);
-        let removed = waiters.remove(self.waiter);
-        let next = queue.front().filter(|_| was_first);
-        let wake = next.and_then(|next| waiters.take_waker(next));
-        if let Some((units, _)) = &removed {
-            line.units -= u64::from(*units);
+impl Inspect for Core {
+    fn inspect(&self) -> Snapshot {
+        Snapshot {
+            name: self.settings.name.clone(),
+            state: PrimitiveState::RateLimiter(self.snapshot()),
         }
-        self.limiter
-            .waiting
-            .store(line.queue.len(), Ordering::Release);
-        drop(line);
-        if let Some(waker) = wake {
-            waker.wake();
+    }
+
+    fn look(&self) {
+        let (now, long_wait) = (self.settings.now(), self.settings.long_wait);
+        let long = self.desk(|desk| desk.line.long_wait(desk.waiters, now, long_wait));
+        if let Some(long) = long {
+            self.settings.report_waiting(&long);
         }
-        drop(removed);
     }
 }
 
 impl fmt::Debug for RateLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let snapshot = self.snapshot();
         f.debug_struct("RateLimiter")
-            .field("name", &self.name)
-            .field("quota", &self.quota)
-            .field("available", &self.available())
-            .field("waiting", &self.waiting())
+            .field("name", &self.name())
+            .field("quota", &snapshot.quota)
+            .field("available", &snapshot.available)
+            .field("waiting", &snapshot.waiting)
             .finish_non_exhaustive()
     }
 }

@@ -67,6 +67,11 @@ impl<T> Waiters<T> {
         self.nodes.len()
     }
 
+    /// One past the highest index in use.
+    pub(crate) fn slots(&self) -> usize {
+        self.nodes.slots()
+    }
+
     pub(crate) fn get(&self, waiter: usize) -> Option<&T> {
         self.nodes.get(waiter).map(|node| &node.value)
     }

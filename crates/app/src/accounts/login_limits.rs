@@ -56,7 +56,7 @@ impl LoginLimits {
 
 fn limiter<K>(failures: u32, clock: &Arc<dyn Clock>) -> Result<KeyedRateLimiter<K>, ConfigError>
 where
-    K: Clone + Eq + Hash + Send + Sync,
+    K: Clone + Eq + Hash + Send + Sync + 'static,
 {
     let quota = Quota::new(failures, PERIOD)?.with_burst(failures)?;
     KeyedRateLimiter::builder(quota)

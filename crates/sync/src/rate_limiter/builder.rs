@@ -1,43 +1,95 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::{Clock, SystemClock};
 
-use super::{Quota, RateLimiter};
+use super::{Quota, RateLimiter, settings::Settings};
 use crate::{
-    ConfigError,
-    config::{DEFAULT_MAX_WAITERS, check_count},
+    ConfigError, Registry,
+    config::{DEFAULT_LONG_WAIT, DEFAULT_MAX_WAITERS, check_count, check_duration},
+    meters::Meters,
+    rt::atomic::AtomicU64,
 };
 
 /// Configures a [`RateLimiter`].
 #[derive(Clone, Debug)]
 pub struct RateLimiterBuilder {
-    name: String,
     quota: Quota,
-    max_waiters: usize,
-    clock: Arc<dyn Clock>,
+    options: Options,
+}
+
+/// What the builders of both kinds of limiter are told.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) name: String,
+    pub(super) max_waiters: usize,
+    pub(super) long_wait: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) registry: Registry,
+}
+
+impl Options {
+    pub(super) fn new() -> Self {
+        Self {
+            name: String::new(),
+            max_waiters: DEFAULT_MAX_WAITERS,
+            long_wait: DEFAULT_LONG_WAIT,
+            clock: Arc::new(SystemClock),
+            registry: Registry::global().clone(),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        check_count("max_waiters", self.max_waiters)?;
+        check_duration("long_wait", self.long_wait)
+    }
+
+    pub(super) fn settings(self, kind: &'static str) -> Settings {
+        Settings {
+            meters: Meters::new(kind, &self.name),
+            name: self.name,
+            max_waiters: self.max_waiters,
+            long_wait: self.long_wait,
+            origin: self.clock.monotonic(),
+            clock: self.clock,
+            refused: AtomicU64::new(0),
+        }
+    }
 }
 
 impl RateLimiterBuilder {
     pub(super) fn new(quota: Quota) -> Self {
         Self {
-            name: String::new(),
             quota,
-            max_waiters: DEFAULT_MAX_WAITERS,
-            clock: Arc::new(SystemClock),
+            options: Options::new(),
         }
     }
 
-    /// The name under which events speak of the limiter.
+    /// The name under which events, metrics and the registry speak of the limiter.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.options.name = name.into();
         self
     }
 
     /// How many callers may wait, at least one. The default is [`DEFAULT_MAX_WAITERS`].
     #[must_use]
     pub fn max_waiters(mut self, max_waiters: usize) -> Self {
-        self.max_waiters = max_waiters;
+        self.options.max_waiters = max_waiters;
+        self
+    }
+
+    /// From how long on a wait is reported, by an event of level warn. The default is
+    /// [`DEFAULT_LONG_WAIT`].
+    #[must_use]
+    pub fn long_wait(mut self, duration: Duration) -> Self {
+        self.options.long_wait = duration;
+        self
+    }
+
+    /// Where a named limiter is listed. The default is [`Registry::global`].
+    #[must_use]
+    pub fn registry(mut self, registry: &Registry) -> Self {
+        self.options.registry = registry.clone();
         self
     }
 
@@ -45,7 +97,7 @@ impl RateLimiterBuilder {
     /// time.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.options.clock = clock;
         self
     }
 
@@ -53,14 +105,12 @@ impl RateLimiterBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Zero`] for `max_waiters`.
+    /// [`ConfigError::Zero`] for `max_waiters`, [`ConfigError::Zero`] and
+    /// [`ConfigError::TooLarge`] for `long_wait`.
     pub fn build(self) -> Result<RateLimiter, ConfigError> {
-        check_count("max_waiters", self.max_waiters)?;
-        Ok(RateLimiter::from_parts(
-            self.name,
-            self.quota,
-            self.max_waiters,
-            self.clock,
-        ))
+        self.options.check()?;
+        let registry = self.options.registry.clone();
+        let settings = self.options.settings("rate_limiter");
+        Ok(RateLimiter::from_parts(self.quota, settings, &registry))
     }
 }

@@ -1,45 +1,16 @@
-use std::{
-    fmt,
-    future::poll_fn,
-    hash::Hash,
-    pin::pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{fmt, hash::Hash, sync::Arc, time::Duration};
 
-use steadfast_clock::{Clock, Instant};
-use tracing::trace;
+use steadfast_clock::Instant;
 
-use self::shard::{Found, Shard, Wait};
-use super::{
-    Quota,
-    gcra::{check_units, nanos_since},
-};
-use crate::{
-    RateError,
-    key_table::Shards,
-    rt::{
-        self,
-        atomic::{AtomicUsize, Ordering},
-    },
-    timeout::current_waker,
-};
+use self::core::Core;
+use super::{KeyedRateLimiterSnapshot, Quota};
+use crate::RateError;
 
 mod builder;
+mod core;
 mod shard;
 
 pub use self::builder::KeyedRateLimiterBuilder;
-
-/// How long each call leaves idle keys alone, so that a key in steady use is not forgotten and
-/// tracked anew all the time: one second, in nanoseconds.
-const KEEP_IDLE: u64 = 1_000_000_000;
-
-/// How many keys a call looks at, to find those that are idle.
-const LOOKS: usize = 2;
-
-/// How many keys at a time [`KeyedRateLimiter::sweep`] looks at.
-const SWEEP_LOOKS: usize = 256;
 
 /// Lets through no more than a [`Quota`] allows for each key.
 ///
@@ -47,8 +18,9 @@ const SWEEP_LOOKS: usize = 256;
 ///
 /// - Each key behaves as a [`RateLimiter`](crate::RateLimiter) of its own.
 /// - A key is forgotten only when its state equals that of a key never seen: everything spent is
-///   earned back and nobody waits. Each call looks at two keys and forgets those that have been
-///   idle for a second; [`sweep`](Self::sweep) looks at all and forgets every idle one.
+///   earned back and nobody waits. Calls look at a few keys each and forget those that have been
+///   idle for a second; [`sweep`](Self::sweep) looks at all and forgets every idle one, and so
+///   does a watch of the [`Registry`](crate::Registry) if the limiter has a name.
 /// - At most [`max_keys`](KeyedRateLimiterBuilder::max_keys) keys are tracked; a further one is
 ///   refused, not let through.
 ///
@@ -65,15 +37,7 @@ const SWEEP_LOOKS: usize = 256;
 /// # Ok(()) }
 /// ```
 pub struct KeyedRateLimiter<K> {
-    name: String,
-    quota: Quota,
-    max_waiters: usize,
-    max_keys: usize,
-    clock: Arc<dyn Clock>,
-    origin: Instant,
-    /// How many keys the shards hold together.
-    len: AtomicUsize,
-    shards: Shards<Shard<K>>,
+    core: Arc<Core<K>>,
 }
 
 impl<K> KeyedRateLimiter<K> {
@@ -90,22 +54,15 @@ impl<K> KeyedRateLimiter<K> {
     }
 
     fn from_builder(builder: KeyedRateLimiterBuilder<K>) -> Self {
-        Self {
-            name: builder.name,
-            quota: builder.quota,
-            max_waiters: builder.max_waiters,
-            max_keys: builder.max_keys,
-            origin: builder.clock.monotonic(),
-            clock: builder.clock,
-            len: AtomicUsize::new(0),
-            shards: Shards::new(Shard::new),
-        }
+        let settings = builder.options.settings("keyed_rate_limiter");
+        let core = Arc::new(Core::new(settings, builder.quota, builder.max_keys));
+        Self { core }
     }
 
     /// How many keys are tracked; those that are idle and not yet swept are among them.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len.load(Ordering::Relaxed)
+        self.core.len()
     }
 
     /// Whether no key is tracked.
@@ -114,57 +71,38 @@ impl<K> KeyedRateLimiter<K> {
         self.len() == 0
     }
 
-    /// Forgets all idle keys and says how many there were. It locks a shard for a short while at
-    /// a time, so others are not held up.
+    /// Forgets all idle keys and says how many there were. It locks a part of them for a short
+    /// while at a time, so others are not held up.
     pub fn sweep(&self) -> usize {
-        let now = self.now();
-        let mut swept = 0;
-        for index in 0..self.shards.len() {
-            let slots = self.shards.lock(index).keys.slots();
-            for _ in 0..slots.div_ceil(SWEEP_LOOKS) {
-                let mut shard = self.shards.lock(index);
-                let idle = shard.sweep(now, SWEEP_LOOKS);
-                self.forget(idle.len());
-                drop(shard);
-                swept += idle.len();
-            }
-        }
-        swept
+        self.core.sweep_all()
+    }
+
+    /// Changes the quota of all keys, tracked or not, as
+    /// [`RateLimiter::set_quota`](crate::RateLimiter::set_quota) does.
+    ///
+    /// Keys follow one after the other, each at one moment, and all have when this returns. It
+    /// looks at every key that is tracked, and locks some of them at a time: those of one shard,
+    /// of which there are at least four per core.
+    pub fn set_quota(&self, quota: Quota) {
+        self.core.set_quota(quota);
     }
 
     /// The quota of each key.
     #[must_use]
     pub fn quota(&self) -> Quota {
-        self.quota
+        self.core.quota()
     }
 
     /// The name given to the builder, empty if none was.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.core.settings.name
     }
 
-    fn now(&self) -> u64 {
-        nanos_since(self.origin, self.clock.monotonic())
-    }
-
-    fn forget(&self, keys: usize) {
-        if keys > 0 {
-            self.len.fetch_sub(keys, Ordering::Relaxed);
-        }
-    }
-
-    /// Counts a key that is about to be tracked, unless there are as many as allowed.
-    fn reserve(&self) -> Result<(), RateError> {
-        let max_keys = self.max_keys;
-        let more = |len: usize| (len < max_keys).then_some(len + 1);
-        let reserved = self
-            .len
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        match reserved {
-            Ok(_) => Ok(()),
-            Err(_) => Err(RateError::TooManyKeys { max_keys }),
-        }
+    /// All that can be seen of it.
+    #[must_use]
+    pub fn snapshot(&self) -> KeyedRateLimiterSnapshot {
+        self.core.snapshot()
     }
 }
 
@@ -176,14 +114,8 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
     /// [`RateError::Denied`] with the time after which they would be there,
     /// [`RateError::ZeroUnits`], [`RateError::ExceedsBurst`], [`RateError::TooManyKeys`].
     pub fn try_acquire(&self, key: &K, units: u32) -> Result<(), RateError> {
-        check_units(&self.quota, units)?;
-        match self.spend(key, units)? {
-            None => Ok(()),
-            Some(retry_after) => {
-                trace!(name = self.name, units, ?retry_after, "denied");
-                Err(RateError::Denied { retry_after })
-            }
-        }
+        let taken = self.core.take(key, units);
+        taken.map_err(|error| self.core.settings.refuse(units, error))
     }
 
     /// Says what [`try_acquire`](Self::try_acquire) would say now, and takes nothing.
@@ -209,14 +141,7 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
     /// # Ok(()) }
     /// ```
     pub fn peek(&self, key: &K, units: u32) -> Result<(), RateError> {
-        check_units(&self.quota, units)?;
-        let hash = self.shards.hash(key);
-        let now = self.now();
-        let shard = self.shards.lock(self.shards.index(hash));
-        match shard.peek(&self.quota, hash, key, now, units) {
-            None => Ok(()),
-            Some(retry_after) => Err(RateError::Denied { retry_after }),
-        }
+        self.core.peek(key, units)
     }
 
     /// Takes `units` for a key, in turn, as soon as they are there.
@@ -224,7 +149,8 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
     /// # Errors
     ///
     /// At once [`RateError::ZeroUnits`], [`RateError::ExceedsBurst`], [`RateError::QueueFull`]
-    /// and [`RateError::TooManyKeys`].
+    /// and [`RateError::TooManyKeys`]; `ExceedsBurst` also when the burst is lowered below
+    /// `units` during the wait.
     ///
     /// # Panics
     ///
@@ -235,22 +161,7 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
     /// Does nothing until polled. Dropped while it waits, it gives up its place and has taken
     /// nothing.
     pub async fn acquire(&self, key: &K, units: u32) -> Result<(), RateError> {
-        check_units(&self.quota, units)?;
-        let place = loop {
-            if self.spend(key, units)?.is_none() {
-                return Ok(());
-            }
-            let waker = current_waker().await;
-            if let Some(place) = self.enqueue(key, units, waker)? {
-                break place;
-            }
-        };
-        poll_fn(|cx| place.poll_first(cx)).await;
-        while let Err(wait) = place.spend(units) {
-            rt::sleep(wait).await;
-        }
-        trace!(name = self.name, units, "let through after a wait");
-        Ok(())
+        self.core.acquire(key, units, None).await
     }
 
     /// Takes `units` for a key, in turn, unless that takes longer than `timeout`.
@@ -273,158 +184,60 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
         units: u32,
         timeout: Duration,
     ) -> Result<(), RateError> {
-        check_units(&self.quota, units)?;
-        let wait = self.foreseen_wait(key, units);
-        if wait > timeout {
-            return Err(RateError::WouldExceed { wait, timeout });
-        }
-        let outcome = {
-            let acquire = pin!(self.acquire(key, units));
-            crate::timeout::timeout(timeout, acquire).await
-        };
-        outcome.unwrap_or_else(|| {
-            // Longer than foreseen, because somebody ahead is not polled.
-            let wait = timeout.saturating_add(self.foreseen_wait(key, units));
-            Err(RateError::WouldExceed { wait, timeout })
-        })
+        self.core.acquire(key, units, Some(timeout)).await
+    }
+
+    /// Takes `units` for a key, in turn, unless that takes until after `deadline`, which other
+    /// primitives may share.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout). Units that are there are taken even after
+    /// the deadline.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub async fn acquire_until(
+        &self,
+        key: &K,
+        units: u32,
+        deadline: Instant,
+    ) -> Result<(), RateError> {
+        let now = self.core.settings.clock.monotonic();
+        let left = deadline.saturating_duration_since(now);
+        self.core.acquire(key, units, Some(left)).await
+    }
+
+    /// Gives back units of a key that were taken for something that was not done, as
+    /// [`RateLimiter::refund`](crate::RateLimiter::refund) does.
+    pub fn refund(&self, key: &K, units: u32) {
+        self.core.refund(key, units);
     }
 
     /// How many callers wait for a key.
     #[must_use]
     pub fn waiting(&self, key: &K) -> usize {
-        let hash = self.shards.hash(key);
-        let shard = self.shards.lock(self.shards.index(hash));
-        let entry = shard.keys.find(hash, key);
-        let usage = entry.and_then(|entry| shard.keys.get(entry));
-        usage.map_or(0, |usage| usage.queue.len())
+        self.core.seen(key, |desk| desk.line.len())
     }
 
-    fn foreseen_wait(&self, key: &K, units: u32) -> Duration {
-        let hash = self.shards.hash(key);
-        let now = self.now();
-        let shard = self.shards.lock(self.shards.index(hash));
-        let entry = shard.keys.find(hash, key);
-        entry.map_or(Duration::ZERO, |entry| {
-            shard.foresee(&self.quota, entry, now, units)
-        })
-    }
-
-    /// Takes units if they are there and nobody waits; else says how long that will take.
-    fn spend(&self, key: &K, units: u32) -> Result<Option<Duration>, RateError> {
-        let hash = self.shards.hash(key);
-        let index = self.shards.index(hash);
-        let now = self.now();
-        let mut new_key = None;
-        loop {
-            // Declared first, so that a key's `Eq` that panics has it dropped after the mutex.
-            let idle;
-            let mut shard = self.shards.lock(index);
-            idle = shard.sweep(now.saturating_sub(KEEP_IDLE), LOOKS);
-            self.forget(idle.len());
-            let outcome = match shard.spend(&self.quota, hash, key, now, units) {
-                Found::Spent => Some(Ok(None)),
-                Found::Short(entry) => {
-                    let wait = shard.foresee(&self.quota, entry, now, units);
-                    Some(Ok(Some(wait)))
-                }
-                Found::Unknown if new_key.is_none() => None,
-                Found::Unknown => Some(self.reserve().map(|()| {
-                    if let Some(key) = new_key.take() {
-                        shard.insert(&self.quota, hash, key, now, units);
-                    }
-                    None
-                })),
-            };
-            drop(shard);
-            drop(idle);
-            if let Some(outcome) = outcome {
-                return outcome;
-            }
-            // The key is cloned where no mutex is held.
-            new_key = Some(key.clone());
-        }
-    }
-
-    /// Takes a place in the key's line, unless the key was forgotten in the meantime.
-    fn enqueue(
-        &self,
-        key: &K,
-        units: u32,
-        waker: Waker,
-    ) -> Result<Option<Place<'_, K>>, RateError> {
-        let max_waiters = self.max_waiters;
-        let hash = self.shards.hash(key);
-        let index = self.shards.index(hash);
-        let mut shard = self.shards.lock(index);
-        let Some(entry) = shard.keys.find(hash, key) else {
-            drop(shard);
-            return Ok(None);
-        };
-        let waiter = shard.enqueue(Wait { entry, units }, waker, max_waiters);
-        drop(shard);
-        match waiter {
-            Ok(waiter) => Ok(Some(Place {
-                limiter: self,
-                shard: index,
-                entry,
-                waiter,
-            })),
-            Err(_waker) => Err(RateError::QueueFull { max_waiters }),
-        }
-    }
-}
-
-/// A place in a key's line. Dropping it lets the next one move up.
-struct Place<'a, K> {
-    limiter: &'a KeyedRateLimiter<K>,
-    shard: usize,
-    entry: usize,
-    waiter: usize,
-}
-
-impl<K> Place<'_, K> {
-    fn poll_first(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let waker = cx.waker().clone();
-        let mut shard = self.limiter.shards.lock(self.shard);
-        let is_first = shard.is_first(self.entry, self.waiter);
-        let unused = if is_first {
-            Some(waker)
-        } else {
-            shard.waiters.set_waker(self.waiter, waker)
-        };
-        drop(shard);
-        drop(unused);
-        if is_first {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    }
-
-    fn spend(&self, units: u32) -> Result<(), Duration> {
-        let now = self.limiter.now();
-        let mut shard = self.limiter.shards.lock(self.shard);
-        shard.spend_first(&self.limiter.quota, self.entry, now, units)
-    }
-}
-
-impl<K> Drop for Place<'_, K> {
-    fn drop(&mut self) {
-        let mut shard = self.limiter.shards.lock(self.shard);
-        let (wake, unused) = shard.leave(self.entry, self.waiter);
-        drop(shard);
-        if let Some(waker) = wake {
-            waker.wake();
-        }
-        drop(unused);
+    /// How many units of a key could be taken at this moment, not counting those who wait.
+    #[must_use]
+    pub fn available(&self, key: &K) -> u32 {
+        let now = self.core.settings.now();
+        self.core.seen(key, |desk| desk.bucket.level(now))
     }
 }
 
 impl<K> fmt::Debug for KeyedRateLimiter<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedRateLimiter")
-            .field("name", &self.name)
-            .field("quota", &self.quota)
+            .field("name", &self.name())
+            .field("quota", &self.quota())
             .field("len", &self.len())
             .finish_non_exhaustive()
     }

@@ -95,14 +95,33 @@ impl Quota {
         Duration::from_nanos(self.interval)
     }
 
+    #[inline]
+    pub(super) fn from_parts(interval: u64, burst: u32) -> Self {
+        Self { interval, burst }
+    }
+
     /// The cost of some units, in nanoseconds of earning.
+    #[inline]
     pub(super) fn cost(&self, units: u64) -> u64 {
         self.interval.saturating_mul(units)
     }
 
     /// What may be spent ahead, in nanoseconds of earning.
+    #[inline]
     pub(super) fn tolerance(&self) -> u64 {
         self.cost(u64::from(self.burst))
+    }
+}
+
+/// The interval is given in seconds.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Quota {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut quota = serializer.serialize_struct("Quota", 2)?;
+        quota.serialize_field("interval", &self.interval().as_secs_f64())?;
+        quota.serialize_field("burst", &self.burst)?;
+        quota.end()
     }
 }
 

@@ -1,6 +1,9 @@
 use std::{fmt, panic::Location, time::Duration};
 
-use crate::{AsyncLockSnapshot, PacedSnapshot, RetrySnapshot, SemaphoreSnapshot};
+use crate::{
+    AsyncLockSnapshot, KeyedRateLimiterSnapshot, PacedSnapshot, RateLimiterSnapshot, RetrySnapshot,
+    SemaphoreSnapshot,
+};
 
 /// What can be seen of one named primitive.
 #[derive(Clone, Debug)]
@@ -27,6 +30,10 @@ pub enum PrimitiveState {
     AsyncLock(AsyncLockSnapshot),
     /// A [`Retry`](crate::Retry).
     Retry(RetrySnapshot),
+    /// A [`KeyedRateLimiter`](crate::KeyedRateLimiter).
+    KeyedRateLimiter(KeyedRateLimiterSnapshot),
+    /// A [`RateLimiter`](crate::RateLimiter).
+    RateLimiter(RateLimiterSnapshot),
     /// A [`Semaphore`](crate::Semaphore).
     Semaphore(SemaphoreSnapshot),
     /// A [`Debounce`](crate::Debounce).
@@ -45,6 +52,8 @@ impl PrimitiveState {
         match self {
             PrimitiveState::AsyncLock(_) => "async_lock",
             PrimitiveState::Retry(_) => "retry",
+            PrimitiveState::KeyedRateLimiter(_) => "keyed_rate_limiter",
+            PrimitiveState::RateLimiter(_) => "rate_limiter",
             PrimitiveState::Semaphore(_) => "semaphore",
             PrimitiveState::Debounce(_) => "debounce",
             PrimitiveState::Throttle(_) => "throttle",
@@ -57,6 +66,8 @@ impl PrimitiveState {
         match self {
             PrimitiveState::AsyncLock(lock) => lock.figures(),
             PrimitiveState::Retry(retry) => retry.figures(),
+            PrimitiveState::KeyedRateLimiter(limiter) => limiter.figures(),
+            PrimitiveState::RateLimiter(limiter) => limiter.figures(),
             PrimitiveState::Semaphore(semaphore) => semaphore.figures(),
             PrimitiveState::Debounce(paced)
             | PrimitiveState::Throttle(paced)

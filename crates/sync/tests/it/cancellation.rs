@@ -228,18 +228,29 @@ async fn waiting_for_the_limiter_takes_nothing_and_leaves_nothing_behind() {
         .clock(clock.clone())
         .build()
         .unwrap();
-    for with_timeout in [false, true] {
+    for limited in [None, Some(false), Some(true)] {
         let polls = cancel_at_every_poll(
             |_| async {
                 for _ in 0..3 {
-                    if with_timeout {
-                        let wait = direct.acquire_timeout(1, millis(1_000));
-                        let keyed_wait = keyed.acquire_timeout(&1, 1, millis(1_000));
-                        let (a, b) = both(wait, keyed_wait).await;
-                        a.and(b).unwrap();
-                    } else {
-                        let waits = both(direct.acquire(1), direct.acquire(1));
-                        both(waits, keyed.acquire(&1, 1)).await.1.unwrap();
+                    let patience = millis(1_000);
+                    let deadline = clock.monotonic() + patience;
+                    match limited {
+                        Some(false) => {
+                            let wait = direct.acquire_timeout(1, patience);
+                            let keyed_wait = keyed.acquire_timeout(&1, 1, patience);
+                            let (a, b) = both(wait, keyed_wait).await;
+                            a.and(b).unwrap();
+                        }
+                        Some(true) => {
+                            let wait = direct.acquire_until(1, deadline);
+                            let keyed_wait = keyed.acquire_until(&1, 1, deadline);
+                            let (a, b) = both(wait, keyed_wait).await;
+                            a.and(b).unwrap();
+                        }
+                        None => {
+                            let waits = both(direct.acquire(1), direct.acquire(1));
+                            both(waits, keyed.acquire(&1, 1)).await.1.unwrap();
+                        }
                     }
                 }
             },

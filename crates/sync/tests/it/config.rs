@@ -55,6 +55,7 @@ fn zero_is_refused_with_the_name_of_its_field() {
 
 #[test]
 fn durations_of_zero_or_beyond_all_measure_are_refused() {
+    let quota = Quota::per_second(1).unwrap();
     for wrong in [Duration::ZERO, Duration::MAX] {
         let (retry, breaker) = (Retry::builder, CircuitBreaker::builder);
         assert_eq!(field(retry().initial_delay(wrong).build()), "initial_delay");
@@ -66,6 +67,10 @@ fn durations_of_zero_or_beyond_all_measure_are_refused() {
             "half_open_for"
         );
         assert_eq!(field(Quota::new(1, wrong)), "period");
+        let direct = RateLimiter::builder(quota).long_wait(wrong).build();
+        let keyed = KeyedRateLimiter::<u8>::builder(quota).long_wait(wrong);
+        assert_eq!(field(direct), "long_wait");
+        assert_eq!(field(keyed.build()), "long_wait");
     }
     let crossed = Retry::builder().max_delay(Duration::from_millis(1)).build();
     let error = crossed.unwrap_err();

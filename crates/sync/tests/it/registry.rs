@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use steadfast_clock::{Clock, ManualClock};
-use steadfast_sync::{PrimitiveState, Registry, Semaphore};
+use steadfast_sync::{KeyedRateLimiter, PrimitiveState, Quota, RateLimiter, Registry, Semaphore};
 
 use crate::support::{EPOCH, millis};
 
@@ -59,4 +59,42 @@ async fn snapshot_of_a_semaphore_tells_permits_and_the_oldest_wait() {
     });
     assert!(outcome.is_err());
     drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshots_of_limiters_tell_level_waits_and_denials() {
+    let registry = Registry::new();
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::ticking(EPOCH));
+    let quota = Quota::per_second(10).unwrap().with_burst(3).unwrap();
+    let builder = RateLimiter::builder(quota).name("direct");
+    let direct = builder.clock(Arc::clone(&clock)).registry(&registry);
+    let direct = direct.build().unwrap();
+    let builder = KeyedRateLimiter::builder(quota).name("keyed");
+    let keyed = builder.clock(clock).registry(&registry).build().unwrap();
+    direct.try_acquire(2).unwrap();
+    assert!(direct.try_acquire(2).is_err());
+    for key in [1, 2] {
+        keyed.try_acquire(&key, 3).unwrap();
+    }
+    let waiting = async { tokio::join!(direct.acquire(3), keyed.acquire(&1, 2)) };
+    let (outcomes, ()) = tokio::join!(waiting, async {
+        tokio::time::sleep(millis(20)).await;
+        let seen: Vec<_> = registry.snapshot().into_iter().map(|s| s.state).collect();
+        let [
+            PrimitiveState::RateLimiter(direct),
+            PrimitiveState::KeyedRateLimiter(keyed),
+        ] = &seen[..]
+        else {
+            panic!("{seen:?}");
+        };
+        assert_eq!((direct.quota, direct.available), (quota, 1));
+        assert_eq!((direct.waiting, direct.denied), (1, 1));
+        assert_eq!(direct.oldest_wait, Some(millis(20)));
+        assert_eq!((keyed.quota, keyed.keys, keyed.waiting), (quota, 2, 1));
+        assert_eq!((keyed.oldest_wait, keyed.denied), (Some(millis(20)), 0));
+    });
+    assert_eq!(outcomes, (Ok(()), Ok(())));
+    let watch = registry.watch(millis(100)).unwrap();
+    let _ = tokio::time::timeout(millis(1_000), watch).await;
+    assert!(keyed.is_empty(), "a look forgets idle keys");
 }

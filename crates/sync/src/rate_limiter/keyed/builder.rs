@@ -1,12 +1,12 @@
-use std::{marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
-use steadfast_clock::{Clock, SystemClock};
+use steadfast_clock::Clock;
 
-use super::{super::Quota, KeyedRateLimiter};
-use crate::{
-    ConfigError,
-    config::{DEFAULT_MAX_WAITERS, check_count},
+use super::{
+    super::{Quota, builder::Options},
+    KeyedRateLimiter,
 };
+use crate::{ConfigError, Registry, config::check_count};
 
 /// How many keys are tracked unless the builder says otherwise.
 const DEFAULT_MAX_KEYS: usize = 1_000_000;
@@ -14,38 +14,34 @@ const DEFAULT_MAX_KEYS: usize = 1_000_000;
 /// Configures a [`KeyedRateLimiter`].
 #[derive(Clone, Debug)]
 pub struct KeyedRateLimiterBuilder<K> {
-    pub(super) name: String,
     pub(super) quota: Quota,
-    pub(super) max_waiters: usize,
     pub(super) max_keys: usize,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) options: Options,
     keys: PhantomData<fn() -> K>,
 }
 
 impl<K> KeyedRateLimiterBuilder<K> {
     pub(super) fn new(quota: Quota) -> Self {
         Self {
-            name: String::new(),
             quota,
-            max_waiters: DEFAULT_MAX_WAITERS,
             max_keys: DEFAULT_MAX_KEYS,
-            clock: Arc::new(SystemClock),
+            options: Options::new(),
             keys: PhantomData,
         }
     }
 
-    /// The name under which events speak of the limiter.
+    /// The name under which events, metrics and the registry speak of the limiter.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.options.name = name.into();
         self
     }
 
     /// How many callers may wait for one key, at least one. The default is
-    /// [`DEFAULT_MAX_WAITERS`].
+    /// [`DEFAULT_MAX_WAITERS`](crate::DEFAULT_MAX_WAITERS).
     #[must_use]
     pub fn max_waiters(mut self, max_waiters: usize) -> Self {
-        self.max_waiters = max_waiters;
+        self.options.max_waiters = max_waiters;
         self
     }
 
@@ -56,11 +52,26 @@ impl<K> KeyedRateLimiterBuilder<K> {
         self
     }
 
+    /// From how long on a wait is reported, by an event of level warn. The default is
+    /// [`DEFAULT_LONG_WAIT`](crate::DEFAULT_LONG_WAIT).
+    #[must_use]
+    pub fn long_wait(mut self, duration: Duration) -> Self {
+        self.options.long_wait = duration;
+        self
+    }
+
+    /// Where a named limiter is listed. The default is [`Registry::global`].
+    #[must_use]
+    pub fn registry(mut self, registry: &Registry) -> Self {
+        self.options.registry = registry.clone();
+        self
+    }
+
     /// The clock that measures the rate. Where callers wait, it has to run along with tokio's
     /// time.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.options.clock = clock;
         self
     }
 
@@ -68,10 +79,17 @@ impl<K> KeyedRateLimiterBuilder<K> {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Zero`] for `max_waiters` and `max_keys`.
-    pub fn build(self) -> Result<KeyedRateLimiter<K>, ConfigError> {
-        check_count("max_waiters", self.max_waiters)?;
+    /// [`ConfigError::Zero`] for `max_waiters` and `max_keys`, [`ConfigError::Zero`] and
+    /// [`ConfigError::TooLarge`] for `long_wait`.
+    pub fn build(self) -> Result<KeyedRateLimiter<K>, ConfigError>
+    where
+        K: Send + Sync + 'static,
+    {
+        self.options.check()?;
         check_count("max_keys", self.max_keys)?;
-        Ok(KeyedRateLimiter::from_builder(self))
+        let registry = self.options.registry.clone();
+        let limiter = KeyedRateLimiter::from_builder(self);
+        registry.add(limiter.name(), &limiter.core);
+        Ok(limiter)
     }
 }

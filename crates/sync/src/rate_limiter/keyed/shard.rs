@@ -1,57 +1,65 @@
 use std::{task::Waker, time::Duration};
 
 use super::super::{
-    Quota,
-    gcra::{foresee, spend},
+    Quota, gcra,
+    line::{Account, Desk, Line, LongWait, Waiter},
 };
 use crate::{
     key_table::{Key, KeyTable},
-    wait_queue::{Queue, Waiters},
+    wait_queue::{Waiters, WakeList},
 };
 
 /// One part of a keyed limiter's state.
 #[derive(Debug)]
 pub(super) struct Shard<K> {
+    pub(super) quota: Quota,
     pub(super) keys: KeyTable<K, Usage>,
-    pub(super) waiters: Waiters<Wait>,
+    pub(super) waiters: Waiters<Waiter>,
+    /// The arrival time of a key that is not tracked: past, unless the burst was raised.
+    unknown: u64,
+    /// Which change of the quota was the last.
+    change: usize,
     /// Where the next sweep goes on.
     cursor: usize,
+    /// How often units were asked for.
+    calls: usize,
 }
+
+/// After how many calls one of them sweeps.
+const SWEEP_EVERY: usize = 64;
 
 /// What is remembered of a key.
 #[derive(Debug)]
 pub(super) struct Usage {
     /// The theoretical arrival time; once it is past, the key is as good as unknown.
     arrival: u64,
-    pub(super) queue: Queue,
-    /// What those in the queue wait for in all.
-    waiting_units: u64,
-}
-
-#[derive(Debug)]
-pub(super) struct Wait {
-    pub(super) entry: usize,
-    pub(super) units: u32,
+    line: Line,
 }
 
 /// What came of an attempt to take units.
 pub(super) enum Found {
-    Spent,
+    Taken,
     /// The entry has too few, or others wait for them.
     Short(usize),
     Unknown,
 }
 
 impl<K> Shard<K> {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(quota: Quota) -> Self {
         Self {
+            quota,
             keys: KeyTable::new(),
             waiters: Waiters::new(),
+            unknown: 0,
+            change: 0,
             cursor: 0,
+            calls: 0,
         }
     }
 
-    pub(super) fn spend(&mut self, quota: &Quota, hash: u64, key: &K, now: u64, units: u32) -> Found
+    /// Takes units that are there and that nobody waits for.
+    #[inline]
+    pub(super) fn take(&mut self, hash: u64, key: &K, now: u64, units: u32) -> Found
     where
         K: Eq,
     {
@@ -61,111 +69,114 @@ impl<K> Shard<K> {
         let Some(usage) = self.keys.get_mut(entry) else {
             return Found::Unknown;
         };
-        match spend(quota, usage.arrival, now, units.into()) {
-            Ok(arrival) if usage.queue.is_empty() => {
+        match gcra::spend(&self.quota, usage.arrival, now, units) {
+            Ok(arrival) if usage.line.is_empty() => {
                 usage.arrival = arrival;
-                Found::Spent
+                Found::Taken
             }
             _ => Found::Short(entry),
         }
     }
 
-    /// How long it would take until a key had units, if it has not now.
-    pub(super) fn peek(
-        &self,
-        quota: &Quota,
-        hash: u64,
-        key: &K,
-        now: u64,
-        units: u32,
-    ) -> Option<Duration>
-    where
-        K: Eq,
-    {
-        let entry = self.keys.find(hash, key)?;
-        let usage = self.keys.get(entry)?;
-        let is_free = usage.queue.is_empty();
-        let is_there = is_free && spend(quota, usage.arrival, now, units.into()).is_ok();
-        (!is_there).then(|| self.foresee(quota, entry, now, units))
+    /// Begins to track a key, as if it had always been.
+    pub(super) fn insert(&mut self, hash: u64, key: K) -> usize {
+        let usage = self.untracked();
+        self.keys.insert(hash, key, usage)
     }
 
-    /// Takes units for the first in an entry's line, or says how long it has to wait.
-    pub(super) fn spend_first(
-        &mut self,
-        quota: &Quota,
-        entry: usize,
-        now: u64,
-        units: u32,
-    ) -> Result<(), Duration> {
-        if let Some(usage) = self.keys.get_mut(entry) {
-            let spent = spend(quota, usage.arrival, now, units.into());
-            usage.arrival = spent.map_err(Duration::from_nanos)?;
+    /// What would be remembered of a key that is not tracked.
+    fn untracked(&self) -> Usage {
+        Usage {
+            arrival: self.unknown,
+            line: Line::new(),
         }
-        Ok(())
     }
 
-    /// Begins to track a key whose first units are within the burst.
-    pub(super) fn insert(&mut self, quota: &Quota, hash: u64, key: K, now: u64, units: u32) {
-        let usage = Usage {
-            arrival: now.saturating_add(quota.cost(units.into())),
-            queue: Queue::new(),
-            waiting_units: 0,
-        };
-        self.keys.insert(hash, key, usage);
-    }
-
-    pub(super) fn foresee(&self, quota: &Quota, entry: usize, now: u64, units: u32) -> Duration {
-        self.keys.get(entry).map_or(Duration::ZERO, |usage| {
-            foresee(quota, usage.arrival, now, usage.waiting_units, units)
+    /// Works with the line and the bucket of an entry, or with those of a key that is not tracked.
+    pub(super) fn desk<R>(&mut self, entry: Option<usize>, work: impl FnOnce(Desk<'_>) -> R) -> R {
+        let mut untracked = self.untracked();
+        let usage = entry.and_then(|entry| self.keys.get_mut(entry));
+        let usage = usage.unwrap_or(&mut untracked);
+        work(Desk {
+            line: &mut usage.line,
+            waiters: &mut self.waiters,
+            bucket: Account::Owned {
+                quota: self.quota,
+                arrival: &mut usage.arrival,
+            },
         })
     }
 
-    /// Appends to an entry's line; the waker comes back if the line is full.
-    pub(super) fn enqueue(
+    /// Gives units of an entry back; returns whom to wake.
+    pub(super) fn refund(&mut self, entry: usize, now: u64, units: u32) -> Option<Waker> {
+        let usage = self.keys.get_mut(entry)?;
+        let cost = self.quota.cost(units.into());
+        let ahead = usage.arrival.saturating_sub(now).saturating_sub(cost);
+        usage.arrival = now.saturating_add(ahead).max(self.unknown);
+        usage.line.wake_first(&mut self.waiters)
+    }
+
+    /// Changes the quota for all keys, tracked or not, unless a later change has come first.
+    pub(super) fn set_quota(
         &mut self,
-        wait: Wait,
-        waker: Waker,
-        max_waiters: usize,
-    ) -> Result<usize, Waker> {
-        match self.keys.get_mut(wait.entry) {
-            Some(usage) if usage.queue.len() < max_waiters => {
-                usage.waiting_units += u64::from(wait.units);
-                Ok(self.waiters.push_back(&mut usage.queue, waker, wait))
-            }
-            _ => Err(waker),
+        quota: Quota,
+        change: usize,
+        now: u64,
+        wakes: &mut WakeList,
+    ) {
+        if change <= self.change {
+            return;
+        }
+        self.change = change;
+        let old = std::mem::replace(&mut self.quota, quota);
+        let carry_over = |arrival: u64| {
+            let ahead = gcra::carry_over(&old, &quota, arrival.saturating_sub(now));
+            now.saturating_add(ahead)
+        };
+        self.unknown = carry_over(self.unknown);
+        for usage in self.keys.values_mut() {
+            usage.arrival = carry_over(usage.arrival);
+            usage
+                .line
+                .refuse_above(&mut self.waiters, quota.burst(), wakes);
         }
     }
 
-    pub(super) fn is_first(&self, entry: usize, waiter: usize) -> bool {
-        let usage = self.keys.get(entry);
-        usage.is_some_and(|usage| usage.queue.front() == Some(waiter))
+    /// Counts a call; says which shard it is to sweep, if it is one that does. They take turns, so
+    /// that keys are forgotten also where nobody calls any more.
+    #[inline]
+    pub(super) fn next_sweep(&mut self) -> Option<usize> {
+        self.calls = self.calls.wrapping_add(1);
+        let is_due = self.calls.is_multiple_of(SWEEP_EVERY);
+        is_due.then_some(self.calls / SWEEP_EVERY)
     }
 
-    /// Takes a waiter out; returns whom to wake and what to drop.
-    pub(super) fn leave(&mut self, entry: usize, waiter: usize) -> (Option<Waker>, Option<Waker>) {
-        let was_first = self.is_first(entry, waiter);
-        let mut wake = None;
-        if let Some(usage) = self.keys.get_mut(entry) {
-            self.waiters.unlink(&mut usage.queue, waiter);
-            let units = self.waiters.get(waiter).map_or(0, |wait| wait.units);
-            usage.waiting_units -= u64::from(units);
-            let next = usage.queue.front().filter(|_| was_first);
-            wake = next.and_then(|next| self.waiters.take_waker(next));
-        }
-        let removed = self.waiters.remove(waiter);
-        (wake, removed.and_then(|(_, waker)| waker))
+    /// The wait of somebody who comes first at a key, if it is long and was not reported yet.
+    pub(super) fn long_wait(
+        &mut self,
+        waiter: usize,
+        now: u64,
+        than: Duration,
+    ) -> Option<LongWait> {
+        let entry = self.waiters.get(waiter)?.entry;
+        let line = &self.keys.get(entry)?.line;
+        line.is_first(waiter)
+            .then(|| line.long_wait(&mut self.waiters, now, than))
+            .flatten()
     }
 
     /// Forgets keys among the next `looks` slots that have been idle since `since`; they are to be
     /// dropped once the mutex is released.
+    #[inline]
     pub(super) fn sweep(&mut self, since: u64, looks: usize) -> Vec<Key<K>> {
         let mut idle = Vec::new();
+        let since = since.max(self.unknown);
         for _ in 0..looks.min(self.keys.slots()) {
             if self.cursor >= self.keys.slots() {
                 self.cursor = 0;
             }
             let usage = self.keys.get(self.cursor);
-            if usage.is_some_and(|usage| usage.arrival <= since && usage.queue.is_empty()) {
+            if usage.is_some_and(|usage| usage.arrival <= since && usage.line.is_empty()) {
                 idle.extend(self.keys.remove(self.cursor));
             }
             self.cursor += 1;
