@@ -16,11 +16,18 @@ pub(crate) struct Args {
     /// Show the names of the benchmarks and of their cases.
     #[arg(long, conflicts_with = "name")]
     list: bool,
+    /// Count the allocations of an operation instead of measuring its time.
+    #[arg(long)]
+    allocations: bool,
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let mut command = process::cargo(workspace, "run");
-    command.args(["--quiet", "--release", "--package", "steadfast-bench", "--"]);
+    command.args(["--quiet", "--release", "--package", "steadfast-bench"]);
+    if args.allocations {
+        command.args(["--features", "allocations"]);
+    }
+    command.arg("--");
     if args.list {
         command.arg("--list");
     }

@@ -17,6 +17,8 @@ pub(crate) struct Case {
 pub(crate) struct Contender {
     name: String,
     sampler: Sampler,
+    /// Whether others than the calling thread take part.
+    is_threaded: bool,
     /// How many operations a sample has, if it is not what fills it.
     operations: Option<u64>,
     at_most: Option<f64>,
@@ -99,6 +101,22 @@ impl Case {
         Self { note, ..self }
     }
 
+    /// The allocations an operation of each contender in the steady state, as far as they can be
+    /// counted: those of other threads cannot.
+    pub(crate) fn allocations(self) -> Vec<(String, f64)> {
+        const OPERATIONS: u64 = 20_000;
+        let contenders = self.contenders.into_iter();
+        let countable = contenders.filter(|it| !it.is_threaded && it.operations.is_none());
+        let counted = countable.map(|mut contender| {
+            contender.sample(OPERATIONS);
+            let count = count_allocations(|| {
+                contender.sample(OPERATIONS);
+            });
+            (contender.name, count as f64 / OPERATIONS as f64)
+        });
+        counted.collect()
+    }
+
     /// Samples every contender once a round, each round starting with another one.
     pub(crate) fn measure(mut self) -> Outcome {
         let Sampling { sample, rounds } = self.sampling;
@@ -141,8 +159,18 @@ impl Contender {
         Self {
             name: name.into(),
             sampler,
+            is_threaded: false,
             operations: None,
             at_most: None,
+        }
+    }
+
+    /// Says that others than the calling thread take part.
+    pub(crate) fn threaded(self) -> Self {
+        let is_threaded = true;
+        Self {
+            is_threaded,
+            ..self
         }
     }
 
@@ -202,10 +230,23 @@ impl Spread {
     }
 }
 
+#[cfg(feature = "allocations")]
+fn count_allocations(run: impl FnOnce()) -> u64 {
+    allocation_counter::measure(run).count_total
+}
+
+/// Without the feature there is nobody who counts.
+#[cfg(not(feature = "allocations"))]
+fn count_allocations(run: impl FnOnce()) -> u64 {
+    run();
+    0
+}
+
 impl fmt::Debug for Contender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Contender")
             .field("name", &self.name)
+            .field("is_threaded", &self.is_threaded)
             .field("operations", &self.operations)
             .field("at_most", &self.at_most)
             .finish_non_exhaustive()

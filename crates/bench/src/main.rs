@@ -3,7 +3,7 @@
 //! All contenders of a case run in one process, in turn, in an order that rotates; what is
 //! reported is the median over the rounds, and the median of the ratios within each round, so that
 //! a machine that slows down for a while slows all of them down alike. The peers are dependencies
-//! of this crate only.
+//! of this crate only. With the feature `allocations` it counts those instead.
 
 mod harness;
 mod machine;
@@ -15,8 +15,10 @@ use std::{env, error::Error, process::ExitCode};
 
 use crate::harness::Case;
 
-/// The names of cases, which are the headings of their tables, and what makes them.
-type Cases = &'static [(&'static str, fn() -> Result<Case, Box<dyn Error>>)];
+/// The name of a case, which is the heading of its table, and what makes it.
+type NamedCase = (&'static str, fn() -> Result<Case, Box<dyn Error>>);
+
+type Cases = &'static [NamedCase];
 
 const BENCHMARKS: [(&str, Cases); 1] = [("sync", sync::CASES)];
 
@@ -59,6 +61,14 @@ fn run(is_chosen: impl Fn(&str) -> bool, filter: &str) -> Result<(), Box<dyn Err
     if cases.is_empty() {
         return Err("no such benchmark or case; `--list` shows them".into());
     }
+    if cfg!(feature = "allocations") {
+        count(&cases)
+    } else {
+        measure(&cases)
+    }
+}
+
+fn measure(cases: &[&NamedCase]) -> Result<(), Box<dyn Error>> {
     println!("{}\n", machine::description());
     let mut missed = String::new();
     for (name, case) in cases {
@@ -67,5 +77,15 @@ fn run(is_chosen: impl Fn(&str) -> bool, filter: &str) -> Result<(), Box<dyn Err
         missed += &report::missed(name, &outcome);
     }
     println!("Goals missed:\n\n{missed}");
+    Ok(())
+}
+
+fn count(cases: &[&NamedCase]) -> Result<(), Box<dyn Error>> {
+    for (name, case) in cases {
+        let counted = case()?.allocations();
+        if !counted.is_empty() {
+            println!("{}", report::allocations(name, &counted));
+        }
+    }
     Ok(())
 }

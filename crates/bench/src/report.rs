@@ -31,6 +31,15 @@ pub(crate) fn table(name: &str, outcome: &Outcome) -> String {
     text
 }
 
+/// A heading and a table of allocations an operation.
+pub(crate) fn allocations(name: &str, counted: &[(String, f64)]) -> String {
+    let mut text = format!("### {name}\n\n| contender | allocations an operation |\n|---|---:|\n");
+    for (contender, count) in counted {
+        _ = writeln!(text, "| {contender} | {count:.1} |");
+    }
+    text
+}
+
 /// A line for each goal that is missed.
 pub(crate) fn missed(name: &str, outcome: &Outcome) -> String {
     let missed = outcome

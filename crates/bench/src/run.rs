@@ -1,25 +1,26 @@
 //! Ways to run an operation again and again.
 
 use std::{
-    hint::{black_box, spin_loop},
+    hint::black_box,
     io,
     ops::Range,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock},
+    thread::{self, ThreadId},
     time::{Duration, Instant},
 };
 
 use tokio::{
     runtime::{Builder, Runtime},
-    task::{JoinSet, unconstrained},
+    task::{JoinSet, unconstrained, yield_now},
 };
 
 use crate::harness::Contender;
 
 /// How many threads run the tasks of [`in_tasks`].
 const WORKERS: usize = 2;
+
+/// How often a task makes way for the other worker to come, at most: some tenths of a second.
+const MAX_YIELDS: usize = 1_000_000;
 
 /// One call after the other, without anything asynchronous.
 pub(crate) fn plainly<R>(
@@ -92,7 +93,7 @@ where
         // The shares are rounded up, so somewhat more was done than asked for.
         took.mul_f64(operations as f64 / (share * tasks) as f64)
     };
-    Ok(Contender::new(name, Box::new(sampler)))
+    Ok(Contender::new(name, Box::new(sampler)).threaded())
 }
 
 /// 1000000 as 1 000 000.
@@ -116,20 +117,25 @@ pub(crate) fn scattered(number: u64, keys: u64) -> u64 {
     (hash * keys) >> 32
 }
 
-/// Holds tasks up until every worker runs one.
+/// Holds tasks up until two workers run them: else the first tasks are done alone before the other
+/// worker has woken up.
 #[derive(Default)]
 struct Gate {
-    arrived: AtomicUsize,
+    first: OnceLock<ThreadId>,
     opened: OnceLock<Instant>,
 }
 
 impl Gate {
-    fn pass(&self) {
-        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == WORKERS {
-            self.opened.get_or_init(now);
-        }
+    async fn pass(&self) {
+        let mut yields = 0;
         while self.opened.get().is_none() {
-            spin_loop();
+            let this = thread::current().id();
+            if *self.first.get_or_init(|| this) != this || yields == MAX_YIELDS {
+                self.opened.get_or_init(now);
+                return;
+            }
+            yields += 1;
+            yield_now().await;
         }
     }
 }
@@ -143,7 +149,7 @@ where
     for task in tasks {
         let gate = Arc::clone(&gate);
         let gated = async move {
-            gate.pass();
+            gate.pass().await;
             task.await;
         };
         set.spawn_on(gated, runtime.handle());
@@ -162,7 +168,7 @@ fn now() -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
 
