@@ -21,6 +21,10 @@ pub const MAX_LISTED: usize = 64;
 /// How many waiters of a queue a snapshot lists, from its head.
 pub const MAX_LISTED_WAITERS: usize = 8;
 
+/// How many reports one look makes of a primitive, or of one shard of it; the others come with the
+/// next look.
+pub(crate) const REPORTS_A_LOOK: usize = 64;
+
 /// The longest duration that a builder accepts: a hundred years of 365 days.
 pub const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 

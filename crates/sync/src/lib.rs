@@ -107,6 +107,8 @@ pub use rate_limiter::{
 };
 pub use registry::{CallSite, PrimitiveState, QueuedCaller, Registry, Snapshot};
 pub use retry::{Decision, Jitter, Retry, RetryBudget, RetryBuilder, RetrySnapshot};
-pub use semaphore::{OwnedPermit, Permit, Semaphore, SemaphoreBuilder, SemaphoreSnapshot};
+pub use semaphore::{
+    OwnedPermit, Permit, PermitHolder, Semaphore, SemaphoreBuilder, SemaphoreSnapshot,
+};
 pub use single_flight::SingleFlight;
 pub use throttle::{KeyedThrottle, Throttle};

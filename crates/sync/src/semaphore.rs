@@ -1,19 +1,14 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::Future, panic::Location, sync::Arc, time::Duration};
 
-use steadfast_clock::Clock;
-use tracing::{trace, warn};
+use steadfast_clock::Instant;
 
-use self::state::State;
-use crate::{
-    AcquireError, ConfigError, PrimitiveState, Snapshot, TryAcquireError,
-    config::check_count,
-    meters::Meters,
-    registry::Inspect,
-    rt::{self, Mutex, MutexGuard},
-};
+use self::core::Core;
+use crate::{AcquireError, ConfigError, TryAcquireError, config::check_count, timeout::Patience};
 
 mod acquire;
 mod builder;
+mod core;
+mod look;
 mod permit;
 mod snapshot;
 mod state;
@@ -21,7 +16,7 @@ mod state;
 pub use self::{
     builder::SemaphoreBuilder,
     permit::{OwnedPermit, Permit},
-    snapshot::SemaphoreSnapshot,
+    snapshot::{PermitHolder, SemaphoreSnapshot},
 };
 
 /// A number of permits that callers share, each taking as many as it needs.
@@ -36,6 +31,12 @@ pub use self::{
 ///   dropped gives up its place, or passes its permits on, in O(1).
 /// - At most [`max_waiters`](SemaphoreBuilder::max_waiters) callers wait.
 ///
+/// A future that was granted permits and is not polled, such as one parked in a `select!` loop,
+/// keeps them from the others until it is polled or dropped. That is reported, and may be undone,
+/// see [`grace`](SemaphoreBuilder::grace) and
+/// [`revoke_unclaimed`](SemaphoreBuilder::revoke_unclaimed). Nothing helps against a parked future
+/// that has its permits already ([Oxide RFD 609](https://rfd.shared.oxide.computer/rfd/0609)).
+///
 /// # Examples
 ///
 /// ```
@@ -49,16 +50,6 @@ pub use self::{
 /// ```
 pub struct Semaphore {
     core: Arc<Core>,
-}
-
-/// What the semaphore, its owned permits and the registry share.
-struct Core {
-    name: String,
-    max_waiters: usize,
-    long_wait: Duration,
-    clock: Arc<dyn Clock>,
-    meters: Meters,
-    state: Mutex<State>,
 }
 
 impl Semaphore {
@@ -89,8 +80,16 @@ impl Semaphore {
     ///
     /// Does nothing until polled. Dropped while it waits, it gives up its place, and the permits
     /// if they had just been granted; nothing stays behind.
-    pub async fn acquire(&self, permits: usize) -> Result<Permit<'_>, AcquireError> {
-        acquire::acquire(&*self.core, permits).await.map(Permit)
+    #[track_caller]
+    pub fn acquire(
+        &self,
+        permits: usize,
+    ) -> impl Future<Output = Result<Permit<'_>, AcquireError>> {
+        let caller = Location::caller();
+        async move {
+            let held = acquire::acquire(&*self.core, permits, caller).await;
+            held.map(Permit)
+        }
     }
 
     /// Acquires `permits`, in turn, and gives up after `timeout`. The timer is made only if it
@@ -107,13 +106,46 @@ impl Semaphore {
     /// # Cancel safety
     ///
     /// As [`acquire`](Self::acquire).
-    pub async fn acquire_timeout(
+    #[track_caller]
+    pub fn acquire_timeout(
         &self,
         permits: usize,
         timeout: Duration,
-    ) -> Result<Permit<'_>, AcquireError> {
-        let held = acquire::acquire_timeout(&*self.core, permits, timeout).await;
-        held.map(Permit)
+    ) -> impl Future<Output = Result<Permit<'_>, AcquireError>> {
+        let caller = Location::caller();
+        async move {
+            let patience = Patience::For(timeout);
+            let held = acquire::acquire_within(&*self.core, permits, patience, caller).await;
+            held.map(Permit)
+        }
+    }
+
+    /// Acquires `permits`, in turn, and gives up at `deadline`, which other calls may share.
+    /// Permits that are free are acquired also after it.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[track_caller]
+    pub fn acquire_until(
+        &self,
+        permits: usize,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Permit<'_>, AcquireError>> {
+        let caller = Location::caller();
+        async move {
+            let patience = Patience::Until(deadline);
+            let held = acquire::acquire_within(&*self.core, permits, patience, caller).await;
+            held.map(Permit)
+        }
     }
 
     /// As [`acquire`](Self::acquire), with permits that can be moved into a task.
@@ -125,12 +157,43 @@ impl Semaphore {
     /// # Cancel safety
     ///
     /// As [`acquire`](Self::acquire).
+    #[track_caller]
     pub fn acquire_owned(
         &self,
         permits: usize,
     ) -> impl Future<Output = Result<OwnedPermit, AcquireError>> + use<> {
-        let core = Arc::clone(&self.core);
-        async move { acquire::acquire(core, permits).await.map(OwnedPermit) }
+        let (core, caller) = (Arc::clone(&self.core), Location::caller());
+        async move {
+            let held = acquire::acquire(core, permits, caller).await;
+            held.map(OwnedPermit)
+        }
+    }
+
+    /// As [`acquire_until`](Self::acquire_until), with permits that can be moved into a task.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[track_caller]
+    pub fn acquire_owned_until(
+        &self,
+        permits: usize,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<OwnedPermit, AcquireError>> + use<> {
+        let (core, caller) = (Arc::clone(&self.core), Location::caller());
+        async move {
+            let patience = Patience::Until(deadline);
+            let held = acquire::acquire_within(core, permits, patience, caller).await;
+            held.map(OwnedPermit)
+        }
     }
 
     /// Acquires `permits` that are free and that nobody waits for.
@@ -138,8 +201,9 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`TryAcquireError`], which says what stood in the way.
+    #[track_caller]
     pub fn try_acquire(&self, permits: usize) -> Result<Permit<'_>, TryAcquireError> {
-        acquire::try_acquire(&*self.core, permits).map(Permit)
+        acquire::try_acquire(&*self.core, permits, Location::caller()).map(Permit)
     }
 
     /// As [`try_acquire`](Self::try_acquire), with permits that can be moved into a task.
@@ -147,8 +211,10 @@ impl Semaphore {
     /// # Errors
     ///
     /// As [`try_acquire`](Self::try_acquire).
+    #[track_caller]
     pub fn try_acquire_owned(&self, permits: usize) -> Result<OwnedPermit, TryAcquireError> {
-        acquire::try_acquire(Arc::clone(&self.core), permits).map(OwnedPermit)
+        let core = Arc::clone(&self.core);
+        acquire::try_acquire(core, permits, Location::caller()).map(OwnedPermit)
     }
 
     /// Changes the capacity at once.
@@ -162,7 +228,8 @@ impl Semaphore {
     /// [`ConfigError::Zero`] for `capacity`.
     pub fn set_capacity(&self, capacity: usize) -> Result<(), ConfigError> {
         check_count("capacity", capacity)?;
-        let wakes = self.core.state().set_capacity(capacity);
+        let now = self.core.clock.monotonic();
+        let wakes = self.core.state().set_capacity(capacity, now);
         wakes.wake();
         Ok(())
     }
@@ -203,52 +270,11 @@ impl Semaphore {
         self.snapshot().oldest_wait
     }
 
-    /// All that can be seen of it, at one moment.
+    /// All that can be seen of it, at one moment. It holds up the users in proportion to the
+    /// number of holders.
     #[must_use]
     pub fn snapshot(&self) -> SemaphoreSnapshot {
         self.core.snapshot()
-    }
-}
-
-impl Core {
-    fn state(&self) -> MutexGuard<'_, State> {
-        rt::lock(&self.state)
-    }
-
-    fn snapshot(&self) -> SemaphoreSnapshot {
-        let now = self.clock.monotonic();
-        let state = self.state();
-        let first = state
-            .queue
-            .front()
-            .and_then(|first| state.waiters.get(first));
-        SemaphoreSnapshot {
-            capacity: state.capacity,
-            in_use: state.in_use,
-            waiting: state.queue.len(),
-            oldest_wait: first.map(|first| now.saturating_duration_since(first.since)),
-            acquired: state.acquired,
-        }
-    }
-
-    /// Tells of a wait that ended with permits.
-    fn report_wait(&self, waited: Duration, permits: usize) {
-        let name = &self.name;
-        if waited >= self.long_wait {
-            warn!(name, permits, ?waited, "waited long for permits");
-        } else {
-            trace!(name, permits, ?waited, "permits acquired after a wait");
-        }
-        self.meters.waited(waited);
-    }
-}
-
-impl Inspect for Core {
-    fn inspect(&self) -> Snapshot {
-        Snapshot {
-            name: self.name.clone(),
-            state: PrimitiveState::Semaphore(self.snapshot()),
-        }
     }
 }
 
@@ -260,7 +286,7 @@ impl fmt::Debug for Semaphore {
             .field("capacity", &state.capacity)
             .field("in_use", &state.in_use)
             .field("waiting", &state.queue.len())
-            .field("tracked_waiters", &state.waiters.len())
+            .field("tracked_callers", &state.callers.len())
             .finish_non_exhaustive()
     }
 }

@@ -153,6 +153,10 @@ impl<T> Waiters<T> {
         })
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.nodes.iter_mut().map(|(_, node)| &mut node.value)
+    }
+
     /// Removes a waiter that is in no queue any more; its waker is the caller's to drop.
     pub(crate) fn remove(&mut self, waiter: usize) -> Option<(T, Option<Waker>)> {
         let node = self.nodes.remove(waiter)?;

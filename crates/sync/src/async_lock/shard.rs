@@ -3,13 +3,11 @@ use std::{mem, panic::Location, sync::Arc, task::Waker, time::Duration};
 use steadfast_clock::Instant;
 
 use crate::{
+    config::REPORTS_A_LOOK,
     key_table::{Key, KeyTable},
     overdue::{Overdue, Thresholds, What},
     wait_queue::{Queue, Waiters, WakeList},
 };
-
-/// How many reports one look makes a shard; the others come with the next look.
-const REPORTS_A_LOOK: usize = 64;
 
 /// One part of the lock's state. An entry exists exactly while its key has an owner.
 #[derive(Debug)]

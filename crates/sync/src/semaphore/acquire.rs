@@ -1,6 +1,6 @@
 use std::{
-    future::poll_fn,
     ops::Deref,
+    panic::Location,
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -8,17 +8,28 @@ use std::{
 
 use tracing::{trace, warn};
 
-use super::{Core, permit::Held, state::Outcome};
+use super::{
+    core::Core,
+    permit::Held,
+    state::{Polled, Stage},
+};
 use crate::{
     AcquireError, TryAcquireError,
-    timeout::{current_waker, timeout},
+    timeout::{Patience, current_waker, timeout},
+    turn::{Turn, turn},
 };
 
-pub(super) fn try_acquire<R>(semaphore: R, permits: usize) -> Result<Held<R>, TryAcquireError>
+type Caller = &'static Location<'static>;
+
+pub(super) fn try_acquire<R>(
+    semaphore: R,
+    permits: usize,
+    caller: Caller,
+) -> Result<Held<R>, TryAcquireError>
 where
     R: Deref<Target = Core>,
 {
-    {
+    let holder = {
         let mut state = semaphore.state();
         let capacity = state.capacity;
         if state.closed {
@@ -34,58 +45,75 @@ where
                 capacity,
             });
         }
-        if !state.take(permits) {
+        let Some(holder) = state.take(permits, caller) else {
             let (available, waiting) = (state.available(), state.queue.len());
             return Err(TryAcquireError::NoPermits { available, waiting });
-        }
-    }
+        };
+        holder
+    };
     // Owned before the event, whose subscriber may panic.
-    let held = Held::new(semaphore, permits);
-    trace!(name = held.semaphore().name, permits, "permits acquired");
+    let held = Held::new(semaphore, permits, holder, false);
+    let name = &held.semaphore().name;
+    trace!(name, permits, %caller, "permits acquired");
     Ok(held)
 }
 
-pub(super) async fn acquire<R>(semaphore: R, permits: usize) -> Result<Held<R>, AcquireError>
-where
-    R: Deref<Target = Core> + Clone,
-{
-    if let Some(outcome) = acquire_free(semaphore.clone(), permits) {
-        return outcome;
-    }
-    let waker = current_waker().await;
-    let mut ticket = enqueue(semaphore, permits, waker)?;
-    poll_fn(|cx| ticket.poll(cx)).await
-}
-
-pub(super) async fn acquire_timeout<R>(
+pub(super) async fn acquire<R>(
     semaphore: R,
     permits: usize,
-    limit: Duration,
+    caller: Caller,
 ) -> Result<Held<R>, AcquireError>
 where
     R: Deref<Target = Core> + Clone,
 {
-    if let Some(outcome) = acquire_free(semaphore.clone(), permits) {
+    if let Some(outcome) = acquire_free(semaphore.clone(), permits, caller) {
         return outcome;
     }
     let waker = current_waker().await;
-    let mut ticket = enqueue(semaphore.clone(), permits, waker)?;
-    let wait = pin!(poll_fn(|cx| ticket.poll(cx)));
-    if let Some(outcome) = timeout(limit, wait).await {
+    let grace = semaphore.thresholds.grace;
+    let mut ticket = enqueue(semaphore, permits, caller, waker)?;
+    turn(&mut ticket, grace).await
+}
+
+pub(super) async fn acquire_within<R>(
+    semaphore: R,
+    permits: usize,
+    patience: Patience,
+    caller: Caller,
+) -> Result<Held<R>, AcquireError>
+where
+    R: Deref<Target = Core> + Clone,
+{
+    if let Some(outcome) = acquire_free(semaphore.clone(), permits, caller) {
+        return outcome;
+    }
+    let waker = current_waker().await;
+    let grace = semaphore.thresholds.grace;
+    let limit = patience.left(&*semaphore.clock);
+    let mut ticket = enqueue(semaphore.clone(), permits, caller, waker)?;
+    let outcome = {
+        let wait = pin!(turn(&mut ticket, grace));
+        timeout(limit, wait).await
+    };
+    if let Some(outcome) = outcome {
         return outcome;
     }
     let error = ticket.timed_out();
-    warn!(name = semaphore.name, permits, %error, "permits not acquired");
+    warn!(name = semaphore.name, permits, %caller, %error, "permits not acquired");
     semaphore.meters.count("timeout");
     Err(error)
 }
 
 /// What can be said at once; `None` if the caller has to wait.
-fn acquire_free<R>(semaphore: R, permits: usize) -> Option<Result<Held<R>, AcquireError>>
+fn acquire_free<R>(
+    semaphore: R,
+    permits: usize,
+    caller: Caller,
+) -> Option<Result<Held<R>, AcquireError>>
 where
     R: Deref<Target = Core>,
 {
-    match try_acquire(semaphore, permits) {
+    match try_acquire(semaphore, permits, caller) {
         Ok(held) => Some(Ok(held)),
         Err(TryAcquireError::NoPermits { .. }) => None,
         Err(TryAcquireError::ZeroPermits) => Some(Err(AcquireError::ZeroPermits)),
@@ -100,7 +128,12 @@ where
     }
 }
 
-fn enqueue<R>(semaphore: R, permits: usize, waker: Waker) -> Result<Ticket<R>, AcquireError>
+fn enqueue<R>(
+    semaphore: R,
+    permits: usize,
+    caller: Caller,
+    waker: Waker,
+) -> Result<Ticket<R>, AcquireError>
 where
     R: Deref<Target = Core>,
 {
@@ -123,9 +156,9 @@ where
         drop(state);
         return Err(error);
     }
-    let waiter = state.enqueue(permits, now, waker);
+    let waiter = state.enqueue(permits, caller, now, waker);
     // Permits may have become free since the first look.
-    let wakes = state.grant();
+    let wakes = state.grant(now);
     drop(state);
     wakes.wake();
     Ok(Ticket {
@@ -141,64 +174,83 @@ struct Ticket<R: Deref<Target = Core>> {
     waiter: usize,
 }
 
-impl<R: Deref<Target = Core>> Ticket<R> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Held<R>, AcquireError>> {
+impl<R: Deref<Target = Core>> Turn for Ticket<R> {
+    type Outcome = Result<Held<R>, AcquireError>;
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Self::Outcome> {
         let Some(semaphore) = &self.semaphore else {
             return Poll::Pending;
         };
-        let waker = cx.waker().clone();
-        let now = semaphore.clock.monotonic();
-        let mut state = semaphore.state();
-        let capacity = state.capacity;
-        let Some((permits, outcome)) = state
-            .waiters
-            .get(self.waiter)
-            .map(|waiter| (waiter.permits, waiter.outcome))
-        else {
+        let mut waker = None;
+        let polled = loop {
+            let mut state = semaphore.state();
+            let long_wait = semaphore.thresholds.long_wait;
+            let polled = state.poll(self.waiter, cx.waker(), &mut waker, long_wait);
             drop(state);
-            return Poll::Ready(Err(AcquireError::Closed));
+            match polled {
+                Polled::NeedsWaker => waker = Some(cx.waker().clone()),
+                polled => break polled,
+            }
         };
-        if outcome == Outcome::Waiting {
-            let old = state.waiters.set_waker(self.waiter, waker);
-            drop(state);
-            drop(old);
+        if matches!(polled, Polled::Waiting) {
             return Poll::Pending;
         }
-        let removed = state.waiters.remove(self.waiter);
-        drop(state);
-        let waited = removed.as_ref().map_or(Duration::ZERO, |(waiter, _)| {
-            now.saturating_duration_since(waiter.since)
-        });
-        drop((removed, waker));
         let Some(semaphore) = self.semaphore.take() else {
             return Poll::Pending;
         };
-        Poll::Ready(match outcome {
-            Outcome::Granted => {
-                let held = Held::new(semaphore, permits);
-                held.semaphore().report_wait(waited, permits);
+        Poll::Ready(match polled {
+            Polled::Acquired {
+                permits,
+                waited,
+                overdue,
+            } => {
+                // Owned before the event, whose subscriber may panic.
+                let held = Held::new(semaphore, permits, self.waiter, true);
+                held.semaphore().report_wait(permits, waited, overdue);
                 Ok(held)
             }
-            Outcome::ExceedsCapacity => Err(AcquireError::ExceedsCapacity {
-                requested: permits,
+            Polled::ExceedsCapacity {
+                requested,
+                capacity,
+            } => Err(AcquireError::ExceedsCapacity {
+                requested,
                 capacity,
             }),
-            Outcome::Closed | Outcome::Waiting => Err(AcquireError::Closed),
+            Polled::Closed | Polled::Waiting | Polled::NeedsWaker => Err(AcquireError::Closed),
         })
     }
 
+    fn look_ahead(&self) -> Duration {
+        let Some(semaphore) = &self.semaphore else {
+            return Duration::MAX;
+        };
+        let now = semaphore.clock.monotonic();
+        let (unclaimed, found, wakes) = {
+            let mut state = semaphore.state();
+            state.look_at_grants(now, &semaphore.thresholds)
+        };
+        wakes.wake();
+        for overdue in found {
+            semaphore.report(overdue);
+        }
+        semaphore.thresholds.next_look(unclaimed)
+    }
+}
+
+impl<R: Deref<Target = Core>> Ticket<R> {
     fn timed_out(&self) -> AcquireError {
         let mut error = AcquireError::Closed;
         if let Some(semaphore) = &self.semaphore {
             let now = semaphore.clock.monotonic();
-            let state = semaphore.state();
-            if let Some(waiter) = state.waiters.get(self.waiter)
-                && waiter.outcome != Outcome::Closed
+            let mut state = semaphore.state();
+            if let Some(waiter) = state.callers.get(self.waiter)
+                && waiter.stage != Stage::Closed
             {
                 error = AcquireError::Timeout {
-                    waited: now.saturating_duration_since(waiter.since),
+                    waited: waiter.age(now),
                     queue_len: state.queue.len().saturating_sub(1),
                 };
+                state.timeouts += 1;
             }
         }
         error
@@ -208,7 +260,8 @@ impl<R: Deref<Target = Core>> Ticket<R> {
 impl<R: Deref<Target = Core>> Drop for Ticket<R> {
     fn drop(&mut self) {
         if let Some(semaphore) = &self.semaphore {
-            let (wakes, unused) = semaphore.state().give_up(self.waiter);
+            let now = semaphore.clock.monotonic();
+            let (wakes, unused) = semaphore.state().give_up(self.waiter, now);
             wakes.wake();
             drop(unused);
         }

@@ -2,22 +2,21 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::{Clock, SystemClock};
 
-use super::{Core, Semaphore, state::State};
+use super::{Semaphore, core::Core};
 use crate::{
     ConfigError, Registry,
-    config::{DEFAULT_LONG_WAIT, DEFAULT_MAX_WAITERS, check_count, check_duration},
-    meters::Meters,
-    rt::Mutex,
+    config::{DEFAULT_MAX_WAITERS, check_count},
+    overdue::Thresholds,
 };
 
 /// Configures a [`Semaphore`].
 #[derive(Clone, Debug)]
 pub struct SemaphoreBuilder {
-    name: String,
-    capacity: usize,
-    max_waiters: usize,
-    long_wait: Duration,
-    clock: Arc<dyn Clock>,
+    pub(super) name: String,
+    pub(super) capacity: usize,
+    pub(super) max_waiters: usize,
+    pub(super) thresholds: Thresholds,
+    pub(super) clock: Arc<dyn Clock>,
     registry: Registry,
 }
 
@@ -27,7 +26,7 @@ impl SemaphoreBuilder {
             name: String::new(),
             capacity,
             max_waiters: DEFAULT_MAX_WAITERS,
-            long_wait: DEFAULT_LONG_WAIT,
+            thresholds: Thresholds::new(),
             clock: Arc::new(SystemClock),
             registry: Registry::global().clone(),
         }
@@ -47,11 +46,38 @@ impl SemaphoreBuilder {
         self
     }
 
+    /// From how long on a hold is reported, by an event of level warn; it is never ended. The
+    /// default is [`DEFAULT_LONG_HOLD`](crate::DEFAULT_LONG_HOLD).
+    #[must_use]
+    pub fn long_hold(mut self, duration: Duration) -> Self {
+        self.thresholds.long_hold = duration;
+        self
+    }
+
     /// From how long on a wait is reported, by an event of level warn. The default is
-    /// [`DEFAULT_LONG_WAIT`].
+    /// [`DEFAULT_LONG_WAIT`](crate::DEFAULT_LONG_WAIT).
     #[must_use]
     pub fn long_wait(mut self, duration: Duration) -> Self {
-        self.long_wait = duration;
+        self.thresholds.long_wait = duration;
+        self
+    }
+
+    /// Has waiters report, by an event of level warn, a grant ahead of them that has lain
+    /// unclaimed for this long: it was given to a future that is not polled.
+    ///
+    /// It costs each wait a tokio timer. Without it, [`Registry::watch`] reports such grants of
+    /// named semaphores after [`DEFAULT_GRACE`](crate::DEFAULT_GRACE).
+    #[must_use]
+    pub fn grace(mut self, duration: Duration) -> Self {
+        self.thresholds.grace = Some(duration);
+        self
+    }
+
+    /// Passes permits that lie unclaimed after [`grace`](Self::grace) on to the next waiters. The
+    /// future that did not come for them goes to the end of the queue.
+    #[must_use]
+    pub fn revoke_unclaimed(mut self) -> Self {
+        self.thresholds.revoke = true;
         self
     }
 
@@ -62,7 +88,7 @@ impl SemaphoreBuilder {
         self
     }
 
-    /// The clock that measures waits.
+    /// The clock that measures holds and waits.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -74,20 +100,15 @@ impl SemaphoreBuilder {
     /// # Errors
     ///
     /// [`ConfigError::Zero`] for `capacity` and `max_waiters`, [`ConfigError::Zero`] and
-    /// [`ConfigError::TooLarge`] for `long_wait`.
+    /// [`ConfigError::TooLarge`] for the durations, [`ConfigError::Needs`] for `revoke_unclaimed`
+    /// without `grace`.
     pub fn build(self) -> Result<Semaphore, ConfigError> {
         check_count("capacity", self.capacity)?;
         check_count("max_waiters", self.max_waiters)?;
-        check_duration("long_wait", self.long_wait)?;
-        let core = Arc::new(Core {
-            meters: Meters::new("semaphore", &self.name),
-            name: self.name,
-            max_waiters: self.max_waiters,
-            long_wait: self.long_wait,
-            clock: self.clock,
-            state: Mutex::new(State::new(self.capacity)),
-        });
-        self.registry.add(&core.name, &core);
+        self.thresholds.check()?;
+        let registry = self.registry.clone();
+        let core = Arc::new(Core::new(self));
+        registry.add(&core.name, &core);
         Ok(Semaphore { core })
     }
 }

@@ -2,7 +2,7 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 use tracing::trace;
 
-use super::Core;
+use super::core::Core;
 
 /// Permits in use; dropping it gives them back.
 #[must_use = "the permits are given back as soon as this is dropped"]
@@ -32,11 +32,19 @@ impl OwnedPermit {
 pub(super) struct Held<R: Deref<Target = Core>> {
     semaphore: R,
     permits: usize,
+    holder: usize,
+    /// Whether they were waited for, and so their time is measured.
+    is_measured: bool,
 }
 
 impl<R: Deref<Target = Core>> Held<R> {
-    pub(super) fn new(semaphore: R, permits: usize) -> Self {
-        Self { semaphore, permits }
+    pub(super) fn new(semaphore: R, permits: usize, holder: usize, is_measured: bool) -> Self {
+        Self {
+            semaphore,
+            permits,
+            holder,
+            is_measured,
+        }
     }
 
     pub(super) fn semaphore(&self) -> &Core {
@@ -46,13 +54,23 @@ impl<R: Deref<Target = Core>> Held<R> {
 
 impl<R: Deref<Target = Core>> Drop for Held<R> {
     fn drop(&mut self) {
-        let wakes = self.semaphore.state().release(self.permits);
+        let core = &*self.semaphore;
+        let mut now = self.is_measured.then(|| core.clock.monotonic());
+        let (wakes, overdue) = loop {
+            let mut state = core.state();
+            let released = state.release(self.holder, now, core.thresholds.long_hold);
+            drop(state);
+            match released {
+                Some(released) => break released,
+                // Somebody waits, or looked.
+                None => now = Some(core.clock.monotonic()),
+            }
+        };
         wakes.wake();
-        trace!(
-            name = self.semaphore.name,
-            permits = self.permits,
-            "permits released"
-        );
+        if let Some(overdue) = overdue {
+            core.report(overdue);
+        }
+        trace!(name = core.name, permits = self.permits, "permits released");
     }
 }
 

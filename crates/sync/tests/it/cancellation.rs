@@ -157,11 +157,50 @@ async fn locking_past_a_parked_waiter_leaves_nothing_behind() {
 #[tokio::test(start_paused = true)]
 async fn acquiring_permits_leaves_nothing_behind() {
     let semaphore = Arc::new(Semaphore::new(3).unwrap());
-    let check = |polls| assert_says(&semaphore, &["in_use: 0", "tracked_waiters: 0"], polls);
+    let check = |polls| assert_says(&semaphore, &["in_use: 0", "tracked_callers: 0"], polls);
     let hold = || semaphore.try_acquire(2).unwrap();
     contended!(hold(), semaphore.acquire(2), check);
     contended!(hold(), semaphore.acquire_owned(3), check);
     contended!(hold(), semaphore.acquire_timeout(2, millis(1_000)), check);
+    let deadline = || SystemClock.monotonic() + millis(1_000);
+    contended!(hold(), semaphore.acquire_until(2, deadline()), check);
+    contended!(hold(), semaphore.acquire_owned_until(2, deadline()), check);
+}
+
+#[tokio::test(start_paused = true)]
+async fn acquiring_past_a_parked_waiter_leaves_nothing_behind() {
+    let builder = Semaphore::builder(3).grace(millis(10)).revoke_unclaimed();
+    let semaphore = builder.clock(Arc::new(ManualClock::ticking(EPOCH)));
+    let semaphore = semaphore.build().unwrap();
+    let check = |polls| assert_says(&semaphore, &["in_use: 0", "tracked_callers: 0"], polls);
+    for parked_last in [true, false] {
+        let polls = cancel_at_every_poll(
+            |_| async {
+                let held = semaphore.try_acquire(3).unwrap();
+                let mut parked = Box::pin(semaphore.acquire(2));
+                assert!(poll(&mut parked).is_pending());
+                drop(held);
+                let served = Notify::new();
+                let behind = async {
+                    let got = semaphore.acquire(2).await.unwrap();
+                    yield_now().await;
+                    drop(got);
+                    served.notify_one();
+                };
+                let parked = async {
+                    served.notified().await;
+                    drop(parked.await.unwrap());
+                };
+                if parked_last {
+                    both(parked, behind).await;
+                } else {
+                    both(behind, parked).await;
+                }
+            },
+            check,
+        );
+        assert!(polls.await >= 3);
+    }
 }
 
 #[tokio::test]

@@ -81,12 +81,16 @@ fn durations_of_zero_or_beyond_all_measure_are_refused() {
 }
 
 #[test]
-fn thresholds_of_locks_that_cannot_work_are_refused() {
+fn thresholds_that_cannot_work_are_refused() {
     for wrong in [Duration::ZERO, Duration::MAX] {
         let lock = AsyncLock::<u8>::builder;
         assert_eq!(field(lock().long_hold(wrong).build()), "long_hold");
         assert_eq!(field(lock().long_wait(wrong).build()), "long_wait");
         assert_eq!(field(lock().grace(wrong).build()), "grace");
+        let semaphore = || Semaphore::builder(1);
+        assert_eq!(field(semaphore().long_hold(wrong).build()), "long_hold");
+        assert_eq!(field(semaphore().long_wait(wrong).build()), "long_wait");
+        assert_eq!(field(semaphore().grace(wrong).build()), "grace");
     }
     let error = AsyncLock::<u8>::builder().revoke_unclaimed().build();
     let error = error.unwrap_err();

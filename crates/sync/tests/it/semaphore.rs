@@ -14,6 +14,8 @@ use steadfast_sync::{AcquireError, Permit, Semaphore, TryAcquireError};
 
 use crate::support::{Boxed, EPOCH, Random, millis, poll};
 
+mod overdue;
+
 type Wait<'a> = Boxed<'a, Result<Permit<'a>, AcquireError>>;
 
 fn queued(semaphore: &Semaphore, permits: usize) -> Wait<'_> {
@@ -32,7 +34,7 @@ fn granted<'a>(wait: &mut Wait<'a>) -> Permit<'a> {
 fn assert_unused(semaphore: &Semaphore) {
     let debug = format!("{semaphore:?}");
     assert!(
-        debug.contains("in_use: 0") && debug.contains("tracked_waiters: 0"),
+        debug.contains("in_use: 0") && debug.contains("tracked_callers: 0"),
         "{debug}"
     );
 }

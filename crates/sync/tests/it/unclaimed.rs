@@ -4,7 +4,7 @@ use std::{sync::Arc, task::Poll};
 
 use proptest::prelude::*;
 use steadfast_clock::ManualClock;
-use steadfast_sync::{AsyncLock, AsyncLockBuilder, LockError, LockGuard, Registry};
+use steadfast_sync::{AsyncLock, AsyncLockBuilder, LockError, LockGuard, Registry, Semaphore};
 
 use crate::support::{Boxed, EPOCH, Warnings, look, millis, poll};
 
@@ -134,6 +134,59 @@ async fn watch_reports_unclaimed_grants_without_grace() {
     look(&registry);
     look(&registry);
     assert!(warnings.take_one().contains("unclaimed_for=1s"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn revoked_permits_go_to_those_behind_and_their_waiter_keeps_a_place() {
+    let (registry, clock) = (Registry::new(), ManualClock::ticking(EPOCH));
+    let builder = Semaphore::builder(4).name("parked").registry(&registry);
+    let builder = builder.clock(Arc::new(clock)).grace(millis(50));
+    let semaphore = builder.revoke_unclaimed().build().unwrap();
+    let warnings = Warnings::record();
+    let held = semaphore.acquire(4).await.unwrap();
+    let mut parked: Vec<_> = (0..2).map(|_| Box::pin(semaphore.acquire(2))).collect();
+    for parked in &mut parked {
+        assert!(poll(parked).is_pending());
+    }
+    drop(held);
+    assert!(
+        semaphore
+            .snapshot()
+            .holders
+            .iter()
+            .all(|h| h.held_for.is_none())
+    );
+    let behind = semaphore.acquire_timeout(3, millis(55)).await.unwrap();
+    let seen = warnings.take();
+    assert_eq!(seen.len(), 2, "{seen:#?}");
+    assert!(seen.iter().all(|line| line.contains("revoked=true")));
+    assert_eq!((semaphore.waiting(), semaphore.available()), (2, 1));
+    drop(behind);
+    for parked in &mut parked {
+        assert!(matches!(poll(parked), Poll::Ready(Ok(_))));
+    }
+    assert_eq!(semaphore.available(), 4);
+}
+
+#[tokio::test]
+async fn watch_reports_unclaimed_permits_without_grace_and_takes_none_back() {
+    let (registry, clock) = (Registry::new(), Arc::new(ManualClock::new(EPOCH)));
+    let builder = Semaphore::builder(1).name("parked").registry(&registry);
+    let semaphore = builder.clock(Arc::clone(&clock) as _).build().unwrap();
+    let warnings = Warnings::record();
+    let held = semaphore.try_acquire(1).unwrap();
+    let (mut parked, mut behind) = (
+        Box::pin(semaphore.acquire(1)),
+        Box::pin(semaphore.acquire(1)),
+    );
+    assert!(poll(&mut parked).is_pending() && poll(&mut behind).is_pending());
+    drop(held);
+    clock.advance(millis(1_000));
+    look(&registry);
+    look(&registry);
+    assert!(warnings.take_one().contains("revoked=false"));
+    assert!(poll(&mut behind).is_pending());
+    assert!(matches!(poll(&mut parked), Poll::Ready(Ok(_))));
 }
 
 proptest! {
