@@ -10,7 +10,7 @@ mod retry;
 mod semaphore;
 
 pub use self::{
-    breaker::{BreakerOpen, CallError},
+    breaker::{BreakerOpen, CallError, MissedChanges, ReadyError},
     config::ConfigError,
     flight::{FlightError, InitError},
     lock::{LockError, TryLockError},

@@ -83,7 +83,8 @@ pub use async_lock::{
     OwnedLockGuard,
 };
 pub use circuit_breaker::{
-    AbandonPolicy, BreakerPermit, BreakerState, CircuitBreaker, CircuitBreakerBuilder, Verdict,
+    AbandonPolicy, BreakerChange, BreakerChanges, BreakerPermit, BreakerReason, BreakerState,
+    CHANGES_KEPT, CircuitBreaker, CircuitBreakerBuilder, CircuitBreakerSnapshot, Verdict,
 };
 pub use config::{
     DEFAULT_GRACE, DEFAULT_LONG_HOLD, DEFAULT_LONG_WAIT, DEFAULT_MAX_WAITERS, MAX_DURATION,
@@ -92,7 +93,8 @@ pub use config::{
 pub use debounce::{Debounce, KeyedDebounce};
 pub use error::{
     AcquireError, BreakerOpen, CallError, CloseError, Closed, ConfigError, DriveError, FlightError,
-    InitError, LockError, PaceError, RateError, RetryError, TryAcquireError, TryLockError,
+    InitError, LockError, MissedChanges, PaceError, RateError, ReadyError, RetryError,
+    TryAcquireError, TryLockError,
 };
 pub use init_cell::{Cached, InitCell, InitState};
 #[cfg(feature = "spawn")]

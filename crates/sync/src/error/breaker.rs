@@ -20,3 +20,34 @@ pub enum CallError<E> {
     #[error("the call failed")]
     Failed(#[source] E),
 }
+
+/// Why [`CircuitBreaker::until_ready`](crate::CircuitBreaker::until_ready) and its variant did not
+/// wait until the breaker was ready.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadyError {
+    /// The time given to wait is over.
+    #[error("the circuit breaker was not ready after {waited:?}")]
+    Timeout {
+        /// How long this caller waited.
+        waited: Duration,
+        /// When to ask again at the earliest; `None` while the breaker is isolated by hand.
+        retry_after: Option<Duration>,
+    },
+    /// As many as allowed wait already.
+    #[error("{max_waiters} callers wait already")]
+    QueueFull {
+        /// The bound, see
+        /// [`CircuitBreakerBuilder::max_waiters`](crate::CircuitBreakerBuilder::max_waiters).
+        max_waiters: usize,
+    },
+}
+
+/// A subscriber was so slow that the breaker no longer keeps what comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{missed} changes of the circuit breaker's state were missed")]
+#[non_exhaustive]
+pub struct MissedChanges {
+    /// How many it missed, exactly.
+    pub missed: u64,
+}

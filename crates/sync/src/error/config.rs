@@ -32,6 +32,14 @@ pub enum ConfigError {
         /// The builder's method that is missing.
         other: &'static str,
     },
+    /// The field is not a number, or not one that makes sense.
+    #[error("`{field}` must be {allowed}")]
+    OutOfRange {
+        /// The builder's method, or the constructor's argument.
+        field: &'static str,
+        /// What is allowed.
+        allowed: &'static str,
+    },
 }
 
 impl ConfigError {
@@ -42,7 +50,8 @@ impl ConfigError {
             ConfigError::Zero { field }
             | ConfigError::TooLarge { field, .. }
             | ConfigError::LessThan { field, .. }
-            | ConfigError::Needs { field, .. } => field,
+            | ConfigError::Needs { field, .. }
+            | ConfigError::OutOfRange { field, .. } => field,
         }
     }
 }

@@ -1,8 +1,8 @@
 use std::{fmt, panic::Location, time::Duration};
 
 use crate::{
-    AsyncLockSnapshot, KeyedRateLimiterSnapshot, PacedSnapshot, RateLimiterSnapshot, RetrySnapshot,
-    SemaphoreSnapshot,
+    AsyncLockSnapshot, CircuitBreakerSnapshot, KeyedRateLimiterSnapshot, PacedSnapshot,
+    RateLimiterSnapshot, RetrySnapshot, SemaphoreSnapshot,
 };
 
 /// What can be seen of one named primitive.
@@ -28,6 +28,8 @@ pub struct Snapshot {
 pub enum PrimitiveState {
     /// An [`AsyncLock`](crate::AsyncLock).
     AsyncLock(AsyncLockSnapshot),
+    /// A [`CircuitBreaker`](crate::CircuitBreaker).
+    CircuitBreaker(CircuitBreakerSnapshot),
     /// A [`Retry`](crate::Retry).
     Retry(RetrySnapshot),
     /// A [`KeyedRateLimiter`](crate::KeyedRateLimiter).
@@ -51,6 +53,7 @@ impl PrimitiveState {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             PrimitiveState::AsyncLock(_) => "async_lock",
+            PrimitiveState::CircuitBreaker(_) => "circuit_breaker",
             PrimitiveState::Retry(_) => "retry",
             PrimitiveState::KeyedRateLimiter(_) => "keyed_rate_limiter",
             PrimitiveState::RateLimiter(_) => "rate_limiter",
@@ -65,6 +68,7 @@ impl PrimitiveState {
     pub(crate) fn figures(&self) -> Vec<Figure> {
         match self {
             PrimitiveState::AsyncLock(lock) => lock.figures(),
+            PrimitiveState::CircuitBreaker(breaker) => breaker.figures(),
             PrimitiveState::Retry(retry) => retry.figures(),
             PrimitiveState::KeyedRateLimiter(limiter) => limiter.figures(),
             PrimitiveState::RateLimiter(limiter) => limiter.figures(),

@@ -65,6 +65,11 @@ fn primitives_futures_and_guards_can_cross_threads() {
     let breaker = CircuitBreaker::builder().build().unwrap();
     assert_shared(&breaker);
     assert_send(breaker.try_acquire());
+    assert_send(breaker.until_ready());
+    assert_send(breaker.until_ready_timeout(millis(1)));
+    let mut changes = breaker.subscribe();
+    assert_shared(&changes);
+    assert_send(changes.next());
     assert_send(breaker.call(async { Ok::<_, String>(()) }, |_| true));
 
     let retry = Retry::builder().build().unwrap();

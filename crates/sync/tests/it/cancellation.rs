@@ -345,6 +345,55 @@ async fn breaker_call_leaves_no_permit_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waiting_for_a_breaker_leaves_nothing_behind() {
+    let clock = Arc::new(ManualClock::ticking(EPOCH));
+    let builder = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .open_for(millis(1_000));
+    let breaker = builder.clock(clock).build().unwrap();
+    let check = |polls| {
+        assert_says(&breaker, &["tracked_waiters: 0"], polls);
+        assert_eq!(breaker.snapshot().half_open_pending, 0, "at poll {polls}");
+    };
+    let open = || {
+        breaker.close();
+        let _ = breaker.try_acquire().unwrap().failure();
+    };
+    // Each waits for the open time first, and for a probe then.
+    let polls = cancel_at_every_poll(
+        |_| async {
+            open();
+            breaker.until_ready().await.unwrap();
+            let probe = breaker.try_acquire().unwrap();
+            let timed = breaker.until_ready_timeout(millis(500));
+            let (_, (a, b)) = both(hold(probe), both(breaker.until_ready(), timed)).await;
+            a.and(b).unwrap();
+        },
+        check,
+    );
+    assert!(polls.await >= 5);
+
+    let polls = cancel_at_every_poll(
+        |_| async {
+            breaker.isolate();
+            breaker.until_ready_timeout(millis(10)).await.unwrap_err();
+        },
+        check,
+    );
+    assert!(polls.await >= 2);
+
+    let polls = cancel_at_every_poll(
+        |_| async {
+            let mut changes = breaker.subscribe();
+            open();
+            while changes.next().await.unwrap().unwrap().to != BreakerState::HalfOpen {}
+        },
+        check,
+    );
+    assert!(polls.await >= 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_drops_its_attempt_and_keeps_no_trace() {
     let budget = Arc::new(RetryBudget::new(1_000, 1.0).unwrap());
     let retry = Retry::builder()

@@ -1,3 +1,8 @@
+mod changes;
+mod model;
+mod states;
+mod waiting;
+
 use std::sync::{
     Arc, Barrier,
     atomic::{AtomicUsize, Ordering},
@@ -7,6 +12,8 @@ use steadfast_clock::ManualClock;
 use steadfast_sync::{
     AbandonPolicy, BreakerState, CallError, CircuitBreaker, CircuitBreakerBuilder, Verdict,
 };
+
+use tokio::task::JoinSet;
 
 use crate::support::{EPOCH, millis};
 
@@ -226,4 +233,132 @@ async fn call_judges_by_the_classifier_and_is_not_begun_while_open() {
     assert_eq!(call(Err("down")).await, Err(CallError::Failed("down")));
     let begun = breaker.call(async { panic!("begun") }, is_failure);
     assert!(matches!(begun.await, Err::<u8, _>(CallError::Open(_))));
+}
+
+#[tokio::test]
+async fn call_that_panics_is_abandoned() {
+    let (_, builder) = clock_and_builder();
+    let builder = builder.consecutive_failures(1);
+    let breaker = Arc::new(builder.on_abandon(AbandonPolicy::Failure).build().unwrap());
+    let other = Arc::clone(&breaker);
+    let call = async move { other.call(async { panic!("on purpose") }, |()| true).await };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(call);
+    let panicked: Result<Result<(), _>, _> = tasks.join_next().await.unwrap();
+    assert!(panicked.unwrap_err().is_panic());
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[test]
+fn ignored_call_counts_for_nothing_and_frees_its_slot_whatever_the_policy() {
+    let (clock, builder) = clock_and_builder();
+    let breaker = builder.on_abandon(AbandonPolicy::Failure).build().unwrap();
+    for _ in 0..5 {
+        assert_eq!(breaker.try_acquire().unwrap().ignore(), Verdict::Counted);
+    }
+    trip(&breaker);
+    clock.advance(millis(1_000));
+    for _ in 0..5 {
+        assert_eq!(breaker.try_acquire().unwrap().ignore(), Verdict::Counted);
+    }
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+}
+
+#[test]
+fn rate_opens_it_at_exactly_that_part_of_the_calls() {
+    // 0.07 times 100 is more than 7.
+    let (_, builder) = clock_and_builder();
+    let builder = builder.consecutive_failures(100).failure_rate(0.07);
+    let breaker = builder
+        .count_window(100)
+        .minimum_calls(100)
+        .build()
+        .unwrap();
+    for call in 0..100 {
+        assert_eq!(breaker.state(), BreakerState::Closed, "call {call}");
+        let permit = breaker.try_acquire().unwrap();
+        let _ = if call < 93 {
+            permit.success()
+        } else {
+            permit.failure()
+        };
+    }
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[test]
+fn rate_alone_is_the_only_condition() {
+    let (clock, _) = clock_and_builder();
+    let builder = CircuitBreaker::builder().failure_rate(1.0).clock(clock);
+    let breaker = builder.build().unwrap();
+    for _ in 0..19 {
+        let _ = breaker.try_acquire().unwrap().failure();
+    }
+    assert_eq!(
+        breaker.state(),
+        BreakerState::Closed,
+        "fewer than the minimum"
+    );
+    let _ = breaker.try_acquire().unwrap().failure();
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[test]
+fn open_time_grows_while_it_opens_again_and_starts_over_once_closed() {
+    let (clock, builder) = clock_and_builder();
+    let builder = builder.consecutive_failures(1);
+    let breaker = builder.open_growth(3.0, millis(5_000)).build().unwrap();
+    let opens_for = || {
+        let _ = breaker.try_acquire().unwrap().failure();
+        let open_for = breaker.snapshot().retry_after.unwrap();
+        clock.advance(open_for);
+        open_for
+    };
+    for _ in 0..2 {
+        for open_for in [1_000, 3_000, 5_000, 5_000] {
+            assert_eq!(opens_for(), millis(open_for));
+        }
+        let _ = breaker.try_acquire().unwrap().success();
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+    assert_eq!((opens_for(), opens_for()), (millis(1_000), millis(3_000)));
+    breaker.close();
+    assert_eq!(opens_for(), millis(1_000), "closed by hand");
+}
+
+#[test]
+fn snapshot_tells_the_state_the_window_and_the_totals() {
+    let (clock, builder) = clock_and_builder();
+    let builder = builder.half_open_permits(3).count_window(4);
+    let breaker = builder.build().unwrap();
+    let stale = breaker.try_acquire().unwrap();
+    let _ = breaker.try_acquire().unwrap().success();
+    assert_eq!(breaker.snapshot().failure_rate, Some(0.0));
+    trip(&breaker);
+    clock.advance(millis(300));
+    let _ = stale.success();
+    assert!(breaker.try_acquire().is_err());
+    let seen = breaker.snapshot();
+    assert_eq!(
+        (seen.state, seen.state_age),
+        (BreakerState::Open, millis(300))
+    );
+    assert_eq!((seen.epoch, seen.opened), (1, 1));
+    assert_eq!((seen.rejected, seen.stale_verdicts), (1, 1));
+    assert_eq!(seen.retry_after, Some(millis(700)));
+    assert_eq!(
+        (seen.consecutive_failures, seen.calls, seen.failures),
+        (3, 4, 3)
+    );
+    assert_eq!(
+        (seen.failure_rate, seen.slow_call_rate),
+        (Some(0.75), Some(0.0))
+    );
+    clock.advance(millis(700));
+    let _ = breaker.try_acquire().unwrap().success();
+    let _out = breaker.try_acquire().unwrap();
+    let seen = breaker.snapshot();
+    assert_eq!(seen.state, BreakerState::HalfOpen);
+    assert_eq!((seen.half_open_pending, seen.half_open_succeeded), (1, 1));
+    assert_eq!(seen.retry_after, None, "one slot is free");
 }

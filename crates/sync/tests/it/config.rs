@@ -51,6 +51,9 @@ fn zero_is_refused_with_the_name_of_its_field() {
         field(breaker().half_open_permits(0).build()),
         "half_open_permits"
     );
+    assert_eq!(field(breaker().count_window(0).build()), "count_window");
+    assert_eq!(field(breaker().minimum_calls(0).build()), "minimum_calls");
+    assert_eq!(field(breaker().max_waiters(0).build()), "max_waiters");
 }
 
 #[test]
@@ -62,6 +65,11 @@ fn durations_of_zero_or_beyond_all_measure_are_refused() {
         assert_eq!(field(retry().max_delay(wrong).build()), "max_delay");
         assert_eq!(field(retry().deadline(wrong).build()), "deadline");
         assert_eq!(field(breaker().open_for(wrong).build()), "open_for");
+        assert_eq!(field(breaker().time_window(wrong).build()), "time_window");
+        let slow = breaker().slow_call_rate(0.5, wrong);
+        assert_eq!(field(slow.build()), "slow_after");
+        let growing = breaker().open_growth(2.0, wrong);
+        assert_eq!(field(growing.build()), "max_open_for");
         assert_eq!(
             field(breaker().half_open_for(wrong).build()),
             "half_open_for"
@@ -111,4 +119,43 @@ fn windows_that_cannot_work_are_refused_with_the_name_of_their_field() {
     let error = max_wait(second / 2).unwrap_err();
     assert_eq!(error.to_string(), "`max_wait` must be at least `wait`");
     assert!(max_wait(second).is_ok());
+}
+
+#[test]
+fn thresholds_of_a_breaker_that_make_no_sense_are_refused() {
+    let breaker = CircuitBreaker::builder;
+    let second = Duration::from_secs(1);
+    for wrong in [0.0, -0.5, 1.001, f64::NAN, f64::INFINITY] {
+        let by_failures = breaker().failure_rate(wrong).build();
+        assert_eq!(field(by_failures), "failure_rate");
+        let by_slow_calls = breaker().slow_call_rate(wrong, second).build();
+        assert_eq!(field(by_slow_calls), "slow_call_rate");
+    }
+    let error = breaker().failure_rate(2.0).build().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`failure_rate` must be above 0 and at most 1"
+    );
+    for wrong in [0.0, 0.9, 1_000.1, f64::NAN, f64::INFINITY] {
+        let growing = breaker().open_growth(wrong, Duration::from_secs(600));
+        assert_eq!(field(growing.build()), "open_growth");
+    }
+    let shrinking = breaker().open_growth(2.0, second).build().unwrap_err();
+    assert_eq!(
+        shrinking.to_string(),
+        "`max_open_for` must be at least `open_for`"
+    );
+    assert_eq!(
+        field(breaker().count_window(u32::MAX).build()),
+        "count_window"
+    );
+    let crossed = breaker().count_window(10).minimum_calls(11).build();
+    assert_eq!(
+        crossed.unwrap_err().to_string(),
+        "`count_window` must be at least `minimum_calls`"
+    );
+    let small = breaker().failure_rate(1.0).count_window(1);
+    assert!(small.build().is_ok(), "the default minimum follows");
+    let many = breaker().time_window(second).minimum_calls(u32::MAX);
+    assert!(many.build().is_ok());
 }

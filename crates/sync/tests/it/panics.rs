@@ -9,15 +9,17 @@ use std::{
     task::{Poll, Wake, Waker},
 };
 
+use steadfast_clock::ManualClock;
 use steadfast_sync::{
-    AsyncLock, InitCell, InitError, KeyedRateLimiter, Quota, RateLimiter, Semaphore, SingleFlight,
+    AsyncLock, CircuitBreaker, InitCell, InitError, KeyedRateLimiter, Quota, RateLimiter,
+    Semaphore, SingleFlight,
 };
 use tracing::{
     Event, Metadata, Subscriber,
     span::{Attributes, Id, Record},
 };
 
-use crate::support::{Boxed, WakeCount, poll, poll_with};
+use crate::support::{Boxed, EPOCH, WakeCount, millis, poll, poll_with};
 
 /// Panics at the first event.
 #[derive(Default)]
@@ -191,4 +193,21 @@ async fn panicking_waker_of_a_caller_that_left_the_line_keeps_nobody_asleep() {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(first)));
         assert_eq!(woken.get(), 1, "keyed: {keys}");
     }
+}
+
+#[test]
+fn panicking_subscriber_leaves_no_probe_out() {
+    let clock = Arc::new(ManualClock::new(EPOCH));
+    let builder = CircuitBreaker::builder()
+        .consecutive_failures(1)
+        .clock(clock.clone());
+    let breaker = builder.build().unwrap();
+    assert!(panics_at_its_event(|| breaker
+        .try_acquire()
+        .unwrap()
+        .failure()));
+    clock.advance(millis(60_000));
+    assert!(panics_at_its_event(|| breaker.try_acquire()));
+    assert_eq!(breaker.snapshot().half_open_pending, 0);
+    assert!(breaker.try_acquire().is_ok());
 }

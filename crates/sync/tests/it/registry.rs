@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use steadfast_clock::{Clock, ManualClock};
-use steadfast_sync::{KeyedRateLimiter, PrimitiveState, Quota, RateLimiter, Registry, Semaphore};
+use steadfast_sync::{
+    BreakerState, CircuitBreaker, KeyedRateLimiter, PrimitiveState, Quota, RateLimiter, Registry,
+    Semaphore,
+};
 
 use crate::support::{EPOCH, millis};
 
@@ -97,4 +100,21 @@ async fn snapshots_of_limiters_tell_level_waits_and_denials() {
     let watch = registry.watch(millis(100)).unwrap();
     let _ = tokio::time::timeout(millis(1_000), watch).await;
     assert!(keyed.is_empty(), "a look forgets idle keys");
+}
+
+#[tokio::test(start_paused = true)]
+async fn watch_turns_an_open_breaker_half_open_on_time() {
+    let registry = Registry::new();
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::ticking(EPOCH));
+    let builder = CircuitBreaker::builder().name("payments").clock(clock);
+    let builder = builder.consecutive_failures(1).open_for(millis(1_000));
+    let breaker = builder.registry(&registry).build().unwrap();
+    let _ = breaker.try_acquire().unwrap().failure();
+    let watch = registry.watch(millis(300)).unwrap();
+    assert!(tokio::time::timeout(millis(1_250), watch).await.is_err());
+    let PrimitiveState::CircuitBreaker(seen) = &registry.snapshot()[0].state else {
+        panic!("not a breaker");
+    };
+    assert_eq!(seen.state, BreakerState::HalfOpen);
+    assert_eq!(seen.state_age, millis(50), "since the look at 1200 ms");
 }
