@@ -331,6 +331,7 @@ impl<K, T> fmt::Debug for Core<K, T> {
             .field("running", &state.runs.len())
             .field("is_driven", &state.is_driven)
             .field("is_closed", &state.is_closed)
+            .field("closing", &state.closing())
             .finish_non_exhaustive()
     }
 }

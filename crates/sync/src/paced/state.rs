@@ -305,6 +305,11 @@ impl<K, T> State<K, T> {
         }
     }
 
+    /// How many wait for the end of all runs.
+    pub(super) fn closing(&self) -> usize {
+        self.closers.len()
+    }
+
     /// A place among those who wait for the end of all runs.
     pub(super) fn add_closer(&mut self, waker: Waker) -> usize {
         self.closers.push_back(&mut self.closing, waker, ())

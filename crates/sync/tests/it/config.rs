@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use steadfast_sync::{
-    AsyncLock, CircuitBreaker, ConfigError, Debounce, KeyedRateLimiter, Quota, RateLimiter, Retry,
-    Semaphore, Throttle,
+    AsyncLock, CircuitBreaker, ConfigError, Debounce, KeyedRateLimiter, KeyedThrottle, Quota,
+    RateLimiter, Retry, Semaphore, Throttle,
 };
 
 /// The field that was refused.
@@ -119,6 +119,15 @@ fn windows_that_cannot_work_are_refused_with_the_name_of_their_field() {
     let error = max_wait(second / 2).unwrap_err();
     assert_eq!(error.to_string(), "`max_wait` must be at least `wait`");
     assert!(max_wait(second).is_ok());
+    let throttle = || KeyedThrottle::<u8, u8>::builder(second);
+    assert_eq!(field(throttle().max_keys(0).build()), "max_keys");
+    let none = throttle().max_concurrency(0).build();
+    assert_eq!(field(none), "max_concurrency");
+    assert_eq!(field(throttle().long_hold(Duration::ZERO).build()), "long_hold");
+    assert_eq!(
+        field(KeyedThrottle::<u8, u8>::new(Duration::MAX)),
+        "interval"
+    );
 }
 
 #[test]

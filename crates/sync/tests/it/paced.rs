@@ -1,8 +1,7 @@
 //! Debounce and throttle: what is run, and what becomes of it.
 
 use std::{
-    fmt::Debug,
-    future::{Future, pending},
+    future::pending,
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,58 +10,18 @@ use std::{
 };
 
 use steadfast_clock::{Clock, SystemClock};
-use steadfast_sync::{CloseError, Closed, Debounce, DriveError, Edges, Throttle};
+use steadfast_sync::{CloseError, Closed, Debounce, DriveError, Edges, Paced, Throttle};
 use tokio::{sync::Notify, task::JoinSet, time::sleep};
 
 use crate::support::{Boxed, millis, poll};
 
+mod fold;
+mod keyed;
 mod model;
+mod registry;
+#[cfg(feature = "spawn")]
+mod spawn;
 mod traces;
-
-/// What both types can do.
-trait Pacer: Debug + Send + Sync + 'static {
-    fn call(&self, value: u32) -> Result<(), Closed>;
-    fn cancel(&self);
-    fn flush(&self);
-    fn is_pending(&self) -> bool;
-    fn close(&self) -> Boxed<'_, Result<(), CloseError>>;
-    fn drive<'a, F, Fut>(&'a self, run: F) -> Boxed<'a, Result<(), DriveError>>
-    where
-        F: FnMut(u32) -> Fut + Send + 'a,
-        Fut: Future<Output = ()> + Send + 'a;
-}
-
-macro_rules! pacer {
-    ($name:ident) => {
-        impl Pacer for $name<u32> {
-            fn call(&self, value: u32) -> Result<(), Closed> {
-                $name::call(self, value)
-            }
-            fn cancel(&self) {
-                $name::cancel(self);
-            }
-            fn flush(&self) {
-                $name::flush(self);
-            }
-            fn is_pending(&self) -> bool {
-                $name::is_pending(self)
-            }
-            fn close(&self) -> Boxed<'_, Result<(), CloseError>> {
-                Box::pin($name::close(self))
-            }
-            fn drive<'a, F, Fut>(&'a self, run: F) -> Boxed<'a, Result<(), DriveError>>
-            where
-                F: FnMut(u32) -> Fut + Send + 'a,
-                Fut: Future<Output = ()> + Send + 'a,
-            {
-                Box::pin($name::drive(self, run))
-            }
-        }
-    };
-}
-
-pacer!(Debounce);
-pacer!(Throttle);
 
 fn debounce(edges: Edges, wait: u64, max_wait: Option<u64>) -> Debounce<u32> {
     let builder = Debounce::<u32>::builder(millis(wait)).edges(edges);
@@ -79,7 +38,7 @@ fn throttle(edges: Edges, interval: u64) -> Throttle<u32> {
     builder.edges(edges).build().unwrap()
 }
 
-async fn panic_is_survived(pacer: impl Pacer) {
+async fn panic_is_survived<P>(pacer: Paced<u32, P>) {
     let runs = Mutex::new(Vec::new());
     let driver = pacer.drive(|value| {
         assert_ne!(value, 1, "before there is a future");
@@ -107,16 +66,16 @@ async fn panic_of_a_run_stops_nothing() {
     panic_is_survived(throttle(Edges::Both, 100)).await;
 }
 
-async fn closes_in_order(pacer: impl Pacer) {
+async fn closes_in_order<P>(pacer: Paced<u32, P>) {
     // Nobody drives, and something is pending.
     pacer.call(1).unwrap();
     assert_eq!(pacer.close().await, Err(CloseError::NotDriven));
     assert_eq!(pacer.call(2), Err(Closed));
 
     // A driver that is dropped in the middle of its run.
-    let mut driver = pacer.drive(|_| pending());
+    let mut driver = Box::pin(pacer.drive(|_| pending()));
     assert!(poll(&mut driver).is_pending());
-    let mut close = pacer.close();
+    let mut close = Box::pin(pacer.close());
     assert!(poll(&mut close).is_pending(), "it waits for the run");
     drop(driver);
     assert_eq!(poll(&mut close), Poll::Ready(Ok(())), "nothing is left");
@@ -171,7 +130,7 @@ async fn second_driver_is_refused_and_the_next_takes_over_what_is_pending() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn runs_never_overlap_and_the_last_call_is_run_under_threads() {
-    async fn stress(pacer: impl Pacer) {
+    async fn stress<P: 'static>(pacer: Paced<u32, P>) {
         const CALLERS: u32 = 8;
         let (pacer, inside) = (Arc::new(pacer), Arc::new(AtomicBool::new(false)));
         let (count, last) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(0)));

@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 
 use steadfast_clock::{Clock, SystemClock};
-use steadfast_sync::Edges;
+use steadfast_sync::{Edges, Paced};
 use tokio::time::{sleep, sleep_until};
 
-use super::{Pacer, debounce, throttle};
+use super::{debounce, throttle};
 use crate::support::millis;
 
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ use Step::{Call, Cancel, Close, Flush};
 
 /// Takes the steps at their times; each call's value is its time. Returns when each run began and
 /// its value; a run takes `busy`.
-async fn trace(pacer: impl Pacer, busy: u64, steps: &[(u64, Step)]) -> Vec<(u64, u32)> {
+async fn trace<P>(pacer: Paced<u32, P>, busy: u64, steps: &[(u64, Step)]) -> Vec<(u64, u32)> {
     let (start, runs) = (SystemClock.monotonic(), Mutex::new(Vec::new()));
     let elapsed = || u64::try_from(start.elapsed().as_millis()).unwrap();
     let driver = pacer.drive(|value| {
@@ -39,7 +39,7 @@ async fn trace(pacer: impl Pacer, busy: u64, steps: &[(u64, Step)]) -> Vec<(u64,
             }
         }
         sleep(millis(10_000)).await;
-        assert!(!pacer.is_pending());
+        assert_eq!((pacer.is_pending(), pacer.snapshot().keys), (false, 0));
         pacer.close().await.unwrap();
     };
     let (driven, ()) = tokio::join!(driver, script);
@@ -68,6 +68,8 @@ async fn debounced_calls_are_run_as_the_table_says() {
             &[(0, Call), (50, Call), (300, Call)], &[(150, 50), (400, 300)]),
         ("a call is held back no longer than the maximum", Trailing, Some(150), 0,
             &[(0, Call), (60, Call), (120, Call), (170, Call)], &[(150, 120), (270, 170)]),
+        ("the maximum may be the wait", Trailing, Some(100), 0,
+            &[(0, Call), (99, Call)], &[(100, 99)]),
         ("the maximum counts from the first call held back", Trailing, Some(150), 0,
             &[(0, Call), (180, Call), (260, Call), (320, Call)], &[(100, 0), (330, 320)]),
         ("only the first call of a burst", Leading, None, 0,
@@ -88,6 +90,16 @@ async fn debounced_calls_are_run_as_the_table_says() {
             &[(0, Flush), (10, Call)], &[(110, 10)]),
         ("close runs what is held", Trailing, None, 0,
             &[(0, Call), (10, Close)], &[(10, 0)]),
+        ("close runs what is held when the run in progress ends", Both, None, 50,
+            &[(0, Call), (10, Call), (20, Close)], &[(0, 0), (50, 10)]),
+        ("cancel leaves the run in progress alone", Both, None, 50,
+            &[(0, Call), (10, Call), (20, Cancel), (30, Call)], &[(0, 0), (50, 30)]),
+        ("flush runs what is held when the run in progress ends", Both, None, 50,
+            &[(0, Call), (10, Call), (20, Flush), (60, Call)], &[(0, 0), (50, 10), (160, 60)]),
+        ("flush of what is held does not flush later calls", Trailing, None, 0,
+            &[(0, Call), (10, Flush), (20, Call)], &[(10, 0), (120, 20)]),
+        ("the maximum does not hold back longer than the window", Both, Some(100), 0,
+            &[(0, Call), (50, Call), (90, Call), (140, Call)], &[(0, 0), (150, 140)]),
         ("a run that is due waits for the one in progress", Trailing, None, 250,
             &[(0, Call), (110, Call), (360, Call)], &[(100, 0), (350, 110), (600, 360)]),
         ("what is due stays due and the latest wins", Trailing, None, 250,
