@@ -123,7 +123,10 @@ fn windows_that_cannot_work_are_refused_with_the_name_of_their_field() {
     assert_eq!(field(throttle().max_keys(0).build()), "max_keys");
     let none = throttle().max_concurrency(0).build();
     assert_eq!(field(none), "max_concurrency");
-    assert_eq!(field(throttle().long_hold(Duration::ZERO).build()), "long_hold");
+    assert_eq!(
+        field(throttle().long_hold(Duration::ZERO).build()),
+        "long_hold"
+    );
     assert_eq!(
         field(KeyedThrottle::<u8, u8>::new(Duration::MAX)),
         "interval"
