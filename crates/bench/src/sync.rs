@@ -73,11 +73,19 @@ pub(crate) const CASES: Cases = &[
         rate_limiter::live_keys,
     ),
     (
-        "circuit breaker, closed, a call that succeeds, one task",
-        breaker::alone,
+        "circuit breaker, closed, failure rate, one task",
+        breaker::by_rate,
     ),
     (
-        "circuit breaker, closed, 2 tasks on 2 workers",
+        "circuit breaker, closed, failure rate and slow calls, one task",
+        breaker::slow_calls,
+    ),
+    (
+        "circuit breaker, closed, failures in a row, one task",
+        breaker::in_a_row,
+    ),
+    (
+        "circuit breaker, closed, failure rate, 2 tasks on 2 workers",
         breaker::contended,
     ),
     (
