@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::{Clock, SystemClock};
-use steadfast_sync::{CircuitBreaker, Retry};
+use steadfast_sync::{CircuitBreaker, InitCell, Retry};
 
 use crate::{Backend, ConfigError, Database, MigrationSet};
 
@@ -130,12 +130,18 @@ impl<B: Backend> DatabaseBuilder<B> {
                 .build()
                 .map_err(ConfigError::from_sync)?,
         };
+        let cell = InitCell::builder()
+            .name("database")
+            .clock(Arc::clone(&self.clock))
+            .build()
+            .map_err(ConfigError::from_sync)?;
         Ok(Database::from_parts(
             self.backend,
             self.migrations,
             retry,
             breaker,
             self.clock,
+            cell,
         ))
     }
 }

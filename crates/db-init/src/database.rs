@@ -78,10 +78,11 @@ impl<B: Backend> Database<B> {
         retry: Retry,
         breaker: CircuitBreaker,
         clock: Arc<dyn Clock>,
+        cell: InitCell<B::Pool, Failure>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared::new(backend, migrations, retry, breaker, clock)),
-            cell: InitCell::named("database"),
+            cell,
         }
     }
 

@@ -2,15 +2,12 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Poll, Wake, Waker},
 };
 
 use crate::{
-    rt::{
-        self, Mutex, MutexGuard,
-        thread::{self, ThreadId},
-    },
+    rt::{self, Mutex, MutexGuard, ThreadId},
     slab::Slab,
     wait_queue::WakeList,
 };
@@ -33,18 +30,27 @@ pub(crate) trait Base {
     type Outcome: Outcome;
 
     /// Forgets the flight and [ends](Flight::end) it, unless it is over.
-    fn land(&self, flight: &Arc<Flight<Self::Outcome>>, outcome: Self::Outcome);
+    fn land(&self, flight: &Arc<Flight<Self::Outcome>>, outcome: Arc<Self::Outcome>);
 
     /// Removes a caller, and forgets the flight with its last one.
     fn leave(&self, flight: &Arc<Flight<Self::Outcome>>, caller: usize);
 }
 
 /// One execution of a future, shared by the callers that joined it.
+///
+/// It is also the waker that its future sees: it wakes all callers, because any of them may be the
+/// only one that is still polled. So the future may keep the flight alive, and has to be taken out
+/// of it in the end.
 #[derive(Debug)]
 pub(crate) struct Flight<O> {
-    outcome: OnceLock<O>,
-    seat: Mutex<Seat<O>>,
-    callers: Arc<Callers>,
+    state: Mutex<State<O>>,
+}
+
+#[derive(Debug)]
+struct State<O> {
+    seat: Seat<O>,
+    /// The wakers of the callers that are to poll again.
+    callers: Slab<Option<Waker>>,
 }
 
 /// Where the future is at the moment.
@@ -54,123 +60,193 @@ enum Seat<O> {
     /// A caller polls it.
     Polled {
         thread: ThreadId,
-        /// Whether another caller found it so and left without polling.
-        turned_away: bool,
+        /// Whether the callers have to be woken once it is parked.
+        woken: bool,
     },
-    /// There is an outcome.
-    Over,
+    /// The outcome, behind an `Arc` so that it is cloned after the mutex is released.
+    Over(Arc<O>),
+    /// The last caller has left.
+    Abandoned,
 }
 
-/// What is left of a flight that ended, to be dropped once no lock is held.
+/// What a caller that is polled has to do.
+enum Turn<O> {
+    /// Poll the future, and park it with this waker.
+    Poll(BoxFuture<O>, Waker),
+    /// Wait for the one who polls it.
+    Wait,
+    /// Nothing: it is the future's own poll that asks.
+    Recurse,
+    Return(Arc<O>),
+}
+
+/// What a caller leaves behind, to be dropped once no lock is held.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Left<O> {
+    /// How many callers there still are.
+    pub(crate) callers: usize,
+    _waker: Option<Waker>,
+    _seat: Option<Seat<O>>,
+}
+
+/// What is left of a flight that ended, to be dealt with once no lock is held.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Remains<O> {
-    _unused: Option<O>,
+    wakes: WakeList,
     _seat: Seat<O>,
 }
 
 impl<O> Flight<O> {
-    /// A flight whose future this thread is about to make.
-    pub(crate) fn new() -> Self {
-        Self {
-            outcome: OnceLock::new(),
-            seat: Mutex::new(Seat::polled()),
-            callers: Arc::new(Callers(Mutex::new(Slab::new()))),
+    /// The caller that a flight begins with.
+    pub(crate) const LEADER: usize = 0;
+
+    /// A flight whose future its leader makes, or polls with a waker of its own, on `thread`.
+    pub(crate) fn led_by(thread: ThreadId) -> Self {
+        let woken = true;
+        Self::new(Seat::Polled { thread, woken }, None)
+    }
+
+    /// A flight whose future its leader has polled with this waker.
+    pub(crate) fn parked(future: BoxFuture<O>, waker: Waker) -> Self {
+        Self::new(Seat::Parked(future), Some(waker))
+    }
+
+    fn new(seat: Seat<O>, leader: Option<Waker>) -> Self {
+        let mut callers = Slab::new();
+        callers.insert(leader);
+        let state = Mutex::new(State { seat, callers });
+        Self { state }
+    }
+
+    /// Leaves the future to whoever is polled next; this waker is the caller's from now on. Says
+    /// whether it did: the flight may be over.
+    fn park(&self, caller: usize, future: BoxFuture<O>, waker: Option<Waker>) -> bool {
+        let mut state = self.state();
+        let Seat::Polled { woken, .. } = state.seat else {
+            drop(state);
+            return false;
+        };
+        state.seat = Seat::Parked(future);
+        let old = state.set_waker(caller, waker);
+        let mut wakes = WakeList::default();
+        if woken {
+            state.take_wakers(&mut wakes);
         }
+        drop(state);
+        wakes.wake();
+        drop(old);
+        true
     }
 
-    /// Sets the outcome, unless there is one; [wake](Self::wake_callers) the callers afterwards.
-    pub(crate) fn end(&self, outcome: O) -> Remains<O> {
-        let mut seat = self.seat();
-        Remains {
-            _unused: self.outcome.set(outcome).err(),
-            _seat: std::mem::replace(&mut seat, Seat::Over),
+    /// Sets the outcome, unless there is one.
+    pub(crate) fn end(&self, outcome: Arc<O>) -> Remains<O> {
+        let mut state = self.state();
+        let mut wakes = WakeList::default();
+        state.take_wakers(&mut wakes);
+        let outcome = Seat::Over(outcome);
+        let seat = match state.seat {
+            Seat::Over(_) => outcome,
+            _ => std::mem::replace(&mut state.seat, outcome),
+        };
+        Remains { wakes, _seat: seat }
+    }
+
+    /// Removes a caller. The last one takes with it what is left of the flight.
+    pub(crate) fn leave(&self, caller: usize) -> Left<O> {
+        let mut state = self.state();
+        let waker = state.callers.remove(caller).flatten();
+        let callers = state.callers.len();
+        let is_last = callers == 0;
+        let seat = is_last.then(|| std::mem::replace(&mut state.seat, Seat::Abandoned));
+        Left {
+            callers,
+            _waker: waker,
+            _seat: seat,
         }
-    }
-
-    pub(crate) fn wake_callers(&self) {
-        self.callers.wake_all();
-    }
-
-    /// Removes a caller; returns its waker, to be dropped later, and how many are left.
-    pub(crate) fn leave(&self, caller: usize) -> (Option<Waker>, usize) {
-        self.callers.leave(caller)
     }
 
     pub(crate) fn callers(&self) -> usize {
-        self.callers.with(|callers| callers.len())
+        self.state().callers.len()
     }
 
-    /// Leaves the future to whoever is polled next.
-    fn park(&self, future: BoxFuture<O>) {
-        let mut seat = self.seat();
-        let turned_away = match *seat {
-            Seat::Polled { turned_away, .. } => turned_away,
-            Seat::Parked(_) | Seat::Over => {
-                drop(seat);
-                return;
+    /// What the caller has to do, who is woken by this waker from now on, and what to drop.
+    fn take_turn(&self, caller: usize, waker: Waker) -> (Turn<O>, Option<Waker>) {
+        let thread = rt::thread_id();
+        let mut state = self.state();
+        match &state.seat {
+            Seat::Polled { thread: other, .. } if *other == thread => (Turn::Recurse, Some(waker)),
+            Seat::Polled { .. } => (Turn::Wait, state.set_waker(caller, Some(waker))),
+            Seat::Over(outcome) => (Turn::Return(Arc::clone(outcome)), Some(waker)),
+            Seat::Parked(_) => {
+                // Who polls the future need not be woken: what happens meanwhile is remembered.
+                let old = state.set_waker(caller, None);
+                let woken = false;
+                match std::mem::replace(&mut state.seat, Seat::Polled { thread, woken }) {
+                    Seat::Parked(future) => (Turn::Poll(future, waker), old),
+                    _ => (Turn::Wait, old),
+                }
             }
-        };
-        *seat = Seat::Parked(future);
-        drop(seat);
-        // Who was turned away has spent its wake-up without polling the future.
-        if turned_away {
-            self.wake_callers();
+            Seat::Abandoned => (Turn::Wait, Some(waker)),
         }
     }
 
-    fn seat(&self) -> MutexGuard<'_, Seat<O>> {
-        rt::lock(&self.seat)
+    fn outcome(&self) -> Option<Arc<O>> {
+        match &self.state().seat {
+            Seat::Over(outcome) => Some(Arc::clone(outcome)),
+            _ => None,
+        }
+    }
+
+    fn wake_callers(&self) {
+        let mut wakes = WakeList::default();
+        {
+            let mut state = self.state();
+            match &mut state.seat {
+                // They would find the seat taken. Who polls wakes them afterwards.
+                Seat::Polled { woken, .. } => *woken = true,
+                _ => state.take_wakers(&mut wakes),
+            }
+        }
+        wakes.wake();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<O>> {
+        rt::lock(&self.state)
     }
 }
 
-impl<O: Outcome> Flight<O> {
-    /// The future to poll, or what to tell the caller instead.
-    fn take_seat(&self) -> Result<BoxFuture<O>, Poll<O>> {
-        let mut seat = self.seat();
-        match std::mem::replace(&mut *seat, Seat::Over) {
-            Seat::Parked(future) => {
-                *seat = Seat::polled();
-                Ok(future)
-            }
-            Seat::Polled {
-                thread,
-                turned_away,
-            } => {
-                let is_recursive = thread == thread::current().id();
-                let turned_away = turned_away || !is_recursive;
-                *seat = Seat::Polled {
-                    thread,
-                    turned_away,
-                };
-                drop(seat);
-                Err(if is_recursive {
-                    Poll::Ready(O::recursive())
-                } else {
-                    Poll::Pending
-                })
-            }
-            Seat::Over => {
-                drop(seat);
-                Err(self.outcome())
-            }
+impl<O> State<O> {
+    /// Stores the waker of a caller's latest poll and returns what is to be dropped later.
+    fn set_waker(&mut self, caller: usize, waker: Option<Waker>) -> Option<Waker> {
+        match self.callers.get_mut(caller) {
+            Some(stored) => std::mem::replace(stored, waker),
+            None => waker,
         }
     }
 
-    fn outcome(&self) -> Poll<O> {
-        match self.outcome.get() {
-            Some(outcome) => Poll::Ready(outcome.clone()),
-            None => Poll::Pending,
+    fn take_wakers(&mut self, wakes: &mut WakeList) {
+        for (_, waker) in self.callers.iter_mut() {
+            wakes.push(waker.take());
         }
     }
 }
 
-impl<O> Seat<O> {
-    fn polled() -> Self {
-        Seat::Polled {
-            thread: thread::current().id(),
-            turned_away: false,
-        }
+impl<O> Remains<O> {
+    /// Wakes the callers, and drops what nobody needs any more.
+    pub(crate) fn settle(self) {
+        self.wakes.wake();
+    }
+}
+
+impl<O: Send + Sync> Wake for Flight<O> {
+    fn wake(self: Arc<Self>) {
+        self.wake_callers();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_callers();
     }
 }
 
@@ -179,7 +255,8 @@ impl<O> std::fmt::Debug for Seat<O> {
         f.write_str(match self {
             Seat::Parked(_) => "Parked",
             Seat::Polled { .. } => "Polled",
-            Seat::Over => "Over",
+            Seat::Over(_) => "Over",
+            Seat::Abandoned => "Abandoned",
         })
     }
 }
@@ -193,12 +270,25 @@ pub(crate) struct Member<B: Base> {
 }
 
 impl<B: Base> Member<B> {
-    /// Call it while the base is locked, so that the flight cannot lose its last member.
+    /// The caller that the flight began with.
+    pub(crate) fn leader(base: B, flight: Arc<Flight<B::Outcome>>) -> Self {
+        let caller = Flight::<B::Outcome>::LEADER;
+        Self::of(base, flight, caller)
+    }
+
+    /// Another caller. Call it while the base is locked, so that the flight cannot lose its last
+    /// member.
     pub(crate) fn join(base: B, flight: &Arc<Flight<B::Outcome>>) -> Self {
+        let caller = flight.state().callers.insert(None);
+        Self::of(base, Arc::clone(flight), caller)
+    }
+
+    /// The caller whose place this is.
+    pub(crate) fn of(base: B, flight: Arc<Flight<B::Outcome>>, caller: usize) -> Self {
         Self {
             base,
-            flight: Arc::clone(flight),
-            caller: flight.callers.join(),
+            flight,
+            caller,
         }
     }
 
@@ -206,91 +296,67 @@ impl<B: Base> Member<B> {
     pub(crate) fn begin(&self, make: impl FnOnce() -> BoxFuture<B::Outcome>) -> bool {
         match catch_unwind(AssertUnwindSafe(make)) {
             Ok(future) => {
-                self.flight.park(future);
+                self.flight.park(self.caller, future, None);
                 true
             }
             Err(payload) => {
-                self.land_panicked(&*payload);
+                let outcome = B::Outcome::panicked(panic_message(&*payload));
+                self.base.land(&self.flight, Arc::new(outcome));
                 false
             }
         }
     }
 
     /// Polls the future, unless another caller is doing so.
-    pub(crate) fn drive(&self, cx: &mut Context<'_>) -> Poll<B::Outcome> {
-        let callers = &self.flight.callers;
-        callers.set_waker(self.caller, cx.waker().clone());
-        let mut future = match self.flight.take_seat() {
-            Ok(future) => future,
-            Err(answer) => return answer,
+    pub(crate) fn drive(&self, cx: &mut Context<'_>) -> Poll<B::Outcome>
+    where
+        B::Outcome: Send + Sync + 'static,
+    {
+        let (turn, unused) = self.flight.take_turn(self.caller, cx.waker().clone());
+        drop(unused);
+        let (mut future, waker) = match turn {
+            Turn::Poll(future, waker) => (future, waker),
+            Turn::Wait => return Poll::Pending,
+            Turn::Recurse => return Poll::Ready(B::Outcome::recursive()),
+            Turn::Return(outcome) => return Poll::Ready(Arc::unwrap_or_clone(outcome)),
         };
-        let waker = Waker::from(Arc::clone(callers));
-        let mut cx = Context::from_waker(&waker);
+        let callers = Waker::from(Arc::clone(&self.flight));
+        let mut cx = Context::from_waker(&callers);
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut cx))) {
             Ok(Poll::Pending) => {
-                self.flight.park(future);
-                return Poll::Pending;
+                if self.park(future, waker) {
+                    Poll::Pending
+                } else {
+                    self.outcome()
+                }
             }
-            Ok(Poll::Ready(outcome)) => self.base.land(&self.flight, outcome),
-            Err(payload) => self.land_panicked(&*payload),
+            Ok(Poll::Ready(outcome)) => self.land(outcome),
+            Err(payload) => self.land(B::Outcome::panicked(panic_message(&*payload))),
         }
-        self.flight.outcome()
     }
 
-    fn land_panicked(&self, payload: &(dyn Any + Send)) {
-        let outcome = B::Outcome::panicked(panic_message(payload));
-        self.base.land(&self.flight, outcome);
+    /// Leaves the future to whoever is polled next, unless the flight is over.
+    pub(crate) fn park(&self, future: BoxFuture<B::Outcome>, waker: Waker) -> bool {
+        self.flight.park(self.caller, future, Some(waker))
+    }
+
+    /// Ends the flight, and says how it ended if that was otherwise.
+    pub(crate) fn land(&self, outcome: B::Outcome) -> Poll<B::Outcome> {
+        self.base.land(&self.flight, Arc::new(outcome));
+        self.outcome()
+    }
+
+    fn outcome(&self) -> Poll<B::Outcome> {
+        match self.flight.outcome() {
+            Some(outcome) => Poll::Ready(Arc::unwrap_or_clone(outcome)),
+            None => Poll::Pending,
+        }
     }
 }
 
 impl<B: Base> Drop for Member<B> {
     fn drop(&mut self) {
         self.base.leave(&self.flight, self.caller);
-    }
-}
-
-/// The callers of a flight, and the waker that its future sees: it wakes all of them, because any
-/// of them may be the only one that is still polled.
-#[derive(Debug)]
-struct Callers(Mutex<Slab<Option<Waker>>>);
-
-impl Callers {
-    fn join(&self) -> usize {
-        self.with(|callers| callers.insert(None))
-    }
-
-    /// Stores the waker of a caller's latest poll.
-    fn set_waker(&self, caller: usize, waker: Waker) {
-        let old = self.with(|callers| callers.get_mut(caller)?.replace(waker));
-        drop(old);
-    }
-
-    fn leave(&self, caller: usize) -> (Option<Waker>, usize) {
-        self.with(|callers| (callers.remove(caller).flatten(), callers.len()))
-    }
-
-    fn wake_all(&self) {
-        let mut wakes = WakeList::default();
-        self.with(|callers| {
-            for (_, waker) in callers.iter_mut() {
-                wakes.push(waker.take());
-            }
-        });
-        wakes.wake();
-    }
-
-    fn with<R>(&self, f: impl FnOnce(&mut Slab<Option<Waker>>) -> R) -> R {
-        f(&mut rt::lock(&self.0))
-    }
-}
-
-impl Wake for Callers {
-    fn wake(self: Arc<Self>) {
-        self.wake_all();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.wake_all();
     }
 }
 

@@ -1,6 +1,12 @@
 use std::{fmt, sync::Arc};
 
-use self::join::{Join, Landed};
+use steadfast_clock::Instant;
+use tracing::debug;
+
+use self::{
+    join::{Join, Landed},
+    probe::{Probe, Seen},
+};
 use crate::{
     InitError,
     flight::Flight,
@@ -10,10 +16,13 @@ use crate::{
     },
 };
 
+mod builder;
 mod cached;
 mod join;
+mod probe;
+mod snapshot;
 
-pub use self::cached::Cached;
+pub use self::{builder::InitCellBuilder, cached::Cached, snapshot::InitCellSnapshot};
 
 /// A value that is initialised once, by one attempt at a time, and can be reset.
 ///
@@ -41,14 +50,20 @@ pub use self::cached::Cached;
 /// # }
 /// ```
 pub struct InitCell<T, E> {
-    name: String,
     /// The generation of the value, 0 while there is none.
     ready: AtomicU64,
     state: Mutex<State<T, E>>,
+    /// Kept in step with the state, if the cell has a name.
+    probe: Option<Arc<Probe>>,
 }
 
 /// Where a cell is in its life; each number is the generation of the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum InitState {
     /// Never initialised, reset, or abandoned by every caller.
     Idle,
@@ -63,6 +78,7 @@ pub enum InitState {
 struct State<T, E> {
     /// The latest attempt's number.
     generation: u64,
+    failures: u64,
     phase: Phase<T, E>,
 }
 
@@ -79,23 +95,21 @@ impl<T, E> InitCell<T, E> {
         #[must_use]
         pub const fn new() -> Self {
             Self {
-                name: String::new(),
                 ready: AtomicU64::new(0),
                 state: Mutex::new(State {
                     generation: 0,
+                    failures: 0,
                     phase: Phase::Idle,
                 }),
+                probe: None,
             }
         }
     }
 
-    /// An idle cell, and the name under which events speak of it.
+    /// Configures a cell.
     #[must_use]
-    pub fn named(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            ..Self::new()
-        }
+    pub fn builder() -> InitCellBuilder<T, E> {
+        InitCellBuilder::new()
     }
 
     /// The value if there is one, else the outcome of the attempt in flight, else that of a new
@@ -115,8 +129,8 @@ impl<T, E> InitCell<T, E> {
     where
         F: FnOnce(u64) -> Fut + Send,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
-        T: Send + Sync,
-        E: Send + Sync,
+        T: Send + Sync + 'static,
+        E: Send + Sync + 'static,
     {
         Join::new(self, init, false)
     }
@@ -134,8 +148,8 @@ impl<T, E> InitCell<T, E> {
     where
         F: FnOnce(u64) -> Fut + Send,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
-        T: Send + Sync,
-        E: Send + Sync,
+        T: Send + Sync + 'static,
+        E: Send + Sync + 'static,
     {
         Join::new(self, init, true)
     }
@@ -156,16 +170,21 @@ impl<T, E> InitCell<T, E> {
     ///
     /// An attempt in flight is dropped, and its callers get [`InitError::Reset`].
     pub fn reset(&self) -> Option<Arc<T>> {
+        let now = self.now();
         let mut state = self.locked();
         let phase = std::mem::replace(&mut state.phase, Phase::Idle);
-        self.publish(&state);
+        self.publish(&state, now);
         match phase {
-            Phase::Ready(value) => Some(value),
-            Phase::Initialising(flight) => {
-                let remains = flight.end(Err(InitError::Reset));
+            Phase::Ready(value) => {
                 drop(state);
-                flight.wake_callers();
-                drop(remains);
+                debug!(name = self.name(), "cell reset");
+                Some(value)
+            }
+            Phase::Initialising(flight) => {
+                let remains = flight.end(Arc::new(Err(InitError::Reset)));
+                drop(state);
+                remains.settle();
+                debug!(name = self.name(), "cell reset during initialisation");
                 None
             }
             Phase::Idle | Phase::Failed => None,
@@ -175,20 +194,28 @@ impl<T, E> InitCell<T, E> {
     /// Where the cell is in its life.
     #[must_use]
     pub fn state(&self) -> InitState {
+        self.locked().seen()
+    }
+
+    /// All that can be seen of it, at one moment.
+    #[must_use]
+    pub fn snapshot(&self) -> InitCellSnapshot {
+        if let Some(probe) = &self.probe {
+            return probe.snapshot();
+        }
         let state = self.locked();
-        let generation = state.generation;
-        match &state.phase {
-            Phase::Idle => InitState::Idle,
-            Phase::Initialising(_) => InitState::Initialising(generation),
-            Phase::Ready(_) => InitState::Ready(generation),
-            Phase::Failed => InitState::Failed(generation),
+        InitCellSnapshot {
+            state: state.seen(),
+            age: None,
+            attempts: state.generation,
+            failures: state.failures,
         }
     }
 
-    /// The name given to [`named`](Self::named), empty if none was.
+    /// The name given to the builder, empty if none was.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.probe.as_ref().map_or("", |probe| &probe.name)
     }
 
     fn get_with_generation(&self) -> Option<(u64, Arc<T>)> {
@@ -203,21 +230,44 @@ impl<T, E> InitCell<T, E> {
         rt::lock(&self.state)
     }
 
-    /// Tells the cached readers, while the state is still locked.
-    fn publish(&self, state: &State<T, E>) {
+    /// The time, for a transition; only who is looked at needs it.
+    fn now(&self) -> Option<Instant> {
+        Some(self.probe.as_ref()?.clock.monotonic())
+    }
+
+    /// Tells the cached readers and the registry of a transition, while the state is still locked.
+    fn publish(&self, state: &State<T, E>, now: Option<Instant>) {
         let generation = match &state.phase {
             Phase::Ready(_) => state.generation,
             _ => 0,
         };
         self.ready.store(generation, Ordering::Release);
+        if let (Some(probe), Some(since)) = (&self.probe, now) {
+            *rt::lock(&probe.seen) = Seen {
+                state: state.seen(),
+                since,
+                attempts: state.generation,
+                failures: state.failures,
+                is_reported: false,
+            };
+        }
     }
 }
 
 impl<T, E> State<T, E> {
+    fn seen(&self) -> InitState {
+        match &self.phase {
+            Phase::Idle => InitState::Idle,
+            Phase::Initialising(_) => InitState::Initialising(self.generation),
+            Phase::Ready(_) => InitState::Ready(self.generation),
+            Phase::Failed => InitState::Failed(self.generation),
+        }
+    }
+
     /// Begins an attempt, whose future this thread is about to make.
     fn begin(&mut self) -> Arc<Flight<Landed<T, E>>> {
         self.generation += 1;
-        let flight = Arc::new(Flight::new());
+        let flight = Arc::new(Flight::led_by(rt::thread_id()));
         self.phase = Phase::Initialising(Arc::clone(&flight));
         flight
     }
@@ -231,7 +281,10 @@ impl<T, E> State<T, E> {
     fn land(&mut self, outcome: &Landed<T, E>) -> Phase<T, E> {
         let phase = match outcome {
             Ok(value) => Phase::Ready(Arc::clone(value)),
-            Err(_) => Phase::Failed,
+            Err(_) => {
+                self.failures += 1;
+                Phase::Failed
+            }
         };
         std::mem::replace(&mut self.phase, phase)
     }
@@ -246,7 +299,7 @@ impl<T, E> Default for InitCell<T, E> {
 impl<T, E> fmt::Debug for InitCell<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InitCell")
-            .field("name", &self.name)
+            .field("name", &self.name())
             .field("state", &self.state())
             .finish_non_exhaustive()
     }

@@ -96,7 +96,7 @@ pub use error::{
     InitError, LockError, MissedChanges, PaceError, RateError, ReadyError, RetryError,
     TryAcquireError, TryLockError,
 };
-pub use init_cell::{Cached, InitCell, InitState};
+pub use init_cell::{Cached, InitCell, InitCellBuilder, InitCellSnapshot, InitState};
 #[cfg(feature = "spawn")]
 pub use paced::Driven;
 pub use paced::{
@@ -112,5 +112,5 @@ pub use retry::{Decision, Jitter, Retry, RetryBudget, RetryBuilder, RetrySnapsho
 pub use semaphore::{
     OwnedPermit, Permit, PermitHolder, Semaphore, SemaphoreBuilder, SemaphoreSnapshot,
 };
-pub use single_flight::SingleFlight;
+pub use single_flight::{OnUnobserved, SingleFlight, SingleFlightBuilder, SingleFlightSnapshot};
 pub use throttle::{KeyedThrottle, Throttle};

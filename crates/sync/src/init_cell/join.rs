@@ -53,22 +53,31 @@ impl<'a, T, E, F> Join<'a, T, E, F> {
         F: FnOnce(u64) -> Fut,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let mut state = self.cell.locked();
+        let cell = self.cell;
+        let mut now = None;
+        let mut state = cell.locked();
+        while matches!(state.phase, Phase::Idle | Phase::Failed) && now.is_none() {
+            // The clock is looked at only if an attempt begins, and while nothing is locked.
+            drop(state);
+            now = Some(cell.now());
+            state = cell.locked();
+        }
         let flight = match &state.phase {
             Phase::Ready(value) => return Some(Ok(Arc::clone(value))),
             Phase::Initialising(_) if self.exclusive => {
                 return Some(Err(InitError::AlreadyInProgress));
             }
             Phase::Initialising(flight) => {
-                let attempt = Attempt::new(self.cell, state.generation);
+                let attempt = Attempt::new(cell, state.generation);
                 self.member = Some(Member::join(attempt, flight));
                 return None;
             }
             Phase::Idle | Phase::Failed => state.begin(),
         };
+        cell.publish(&state, now.flatten());
         let generation = state.generation;
-        let member = Member::join(Attempt::new(self.cell, generation), &flight);
         drop(state);
+        let member = Member::leader(Attempt::new(cell, generation), flight);
         let (member, init) = (self.member.insert(member), self.init.take()?);
         let is_begun = member.begin(|| {
             let attempt = init(generation);
@@ -88,6 +97,8 @@ impl<'a, T, E, F> Join<'a, T, E, F> {
 
 impl<T, E, F, Fut> Future for Join<'_, T, E, F>
 where
+    T: Send + Sync + 'static,
+    E: Send + Sync + 'static,
     F: FnOnce(u64) -> Fut,
     Fut: Future<Output = Result<T, E>> + Send + 'static,
 {
@@ -116,41 +127,61 @@ impl<'a, T, E> Attempt<'a, T, E> {
     fn new(cell: &'a InitCell<T, E>, generation: u64) -> Self {
         Self { cell, generation }
     }
+
+    /// Tells how the attempt ended.
+    fn report(&self, outcome: &Landed<T, E>) {
+        let (name, generation) = (self.cell.name(), self.generation);
+        let Err(error) = outcome else {
+            debug!(name, generation, "initialised");
+            return;
+        };
+        let panicked = matches!(error, InitError::Panicked { .. });
+        warn!(name, generation, panicked, "initialisation failed");
+        if let Some(probe) = &self.cell.probe {
+            probe
+                .meters
+                .count(if panicked { "panicked" } else { "failed" });
+        }
+    }
 }
 
 impl<T, E> Base for Attempt<'_, T, E> {
     type Outcome = Landed<T, E>;
 
-    fn land(&self, flight: &Arc<Flight<Landed<T, E>>>, outcome: Landed<T, E>) {
-        let failed = outcome.as_ref().err();
-        let panicked = failed.map(|error| matches!(error, InitError::Panicked { .. }));
+    fn land(&self, flight: &Arc<Flight<Landed<T, E>>>, outcome: Arc<Landed<T, E>>) {
+        let now = self.cell.now();
         let mut state = self.cell.locked();
         let spent = state.is_current(flight).then(|| {
             let spent = state.land(&outcome);
-            self.cell.publish(&state);
+            self.cell.publish(&state, now);
             spent
         });
-        let remains = flight.end(outcome);
+        let remains = flight.end(Arc::clone(&outcome));
         drop(state);
-        flight.wake_callers();
-        drop((spent, remains));
+        remains.settle();
+        let is_current = spent.is_some();
+        drop(spent);
         // The event comes last: its subscriber may panic.
-        if let Some(panicked) = panicked {
-            let (name, generation) = (self.cell.name(), self.generation);
-            warn!(name, generation, panicked, "initialisation failed");
+        if is_current {
+            self.report(&outcome);
         }
     }
 
     fn leave(&self, flight: &Arc<Flight<Landed<T, E>>>, caller: usize) {
+        let now = self.cell.now();
         let mut state = self.cell.locked();
-        let (waker, left) = flight.leave(caller);
-        let abandoned = (left == 0 && state.is_current(flight))
-            .then(|| std::mem::replace(&mut state.phase, Phase::Idle));
+        let left = flight.leave(caller);
+        let abandoned = (left.callers == 0 && state.is_current(flight)).then(|| {
+            let abandoned = std::mem::replace(&mut state.phase, Phase::Idle);
+            self.cell.publish(&state, now);
+            abandoned
+        });
         drop(state);
-        if abandoned.is_some() {
+        let is_abandoned = abandoned.is_some();
+        drop((left, abandoned));
+        if is_abandoned {
             let (name, generation) = (self.cell.name(), self.generation);
             debug!(name, generation, "initialisation abandoned");
         }
-        drop((waker, abandoned));
     }
 }

@@ -1,8 +1,8 @@
 use std::{fmt, panic::Location, time::Duration};
 
 use crate::{
-    AsyncLockSnapshot, CircuitBreakerSnapshot, KeyedRateLimiterSnapshot, PacedSnapshot,
-    RateLimiterSnapshot, RetrySnapshot, SemaphoreSnapshot,
+    AsyncLockSnapshot, CircuitBreakerSnapshot, InitCellSnapshot, KeyedRateLimiterSnapshot,
+    PacedSnapshot, RateLimiterSnapshot, RetrySnapshot, SemaphoreSnapshot, SingleFlightSnapshot,
 };
 
 /// What can be seen of one named primitive.
@@ -46,6 +46,10 @@ pub enum PrimitiveState {
     KeyedDebounce(PacedSnapshot),
     /// A [`KeyedThrottle`](crate::KeyedThrottle).
     KeyedThrottle(PacedSnapshot),
+    /// A [`SingleFlight`](crate::SingleFlight).
+    SingleFlight(SingleFlightSnapshot),
+    /// An [`InitCell`](crate::InitCell).
+    InitCell(InitCellSnapshot),
 }
 
 #[cfg(feature = "metrics")]
@@ -62,6 +66,8 @@ impl PrimitiveState {
             PrimitiveState::Throttle(_) => "throttle",
             PrimitiveState::KeyedDebounce(_) => "keyed_debounce",
             PrimitiveState::KeyedThrottle(_) => "keyed_throttle",
+            PrimitiveState::SingleFlight(_) => "single_flight",
+            PrimitiveState::InitCell(_) => "init_cell",
         }
     }
 
@@ -77,6 +83,8 @@ impl PrimitiveState {
             | PrimitiveState::Throttle(paced)
             | PrimitiveState::KeyedDebounce(paced)
             | PrimitiveState::KeyedThrottle(paced) => paced.figures(),
+            PrimitiveState::SingleFlight(group) => group.figures(),
+            PrimitiveState::InitCell(cell) => cell.figures(),
         }
     }
 }

@@ -1,20 +1,23 @@
 use std::{
     hash::Hash,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::SingleFlight;
+use super::{
+    Core, Landed,
+    entry::{Entry, FirstPoll},
+    flights::{Flights, Flying, Shared},
+};
 use crate::{
     FlightError,
-    flight::{Base, Flight, Member, Outcome},
+    flight::{BoxFuture, Flight, Member, Outcome, panic_message},
+    rt,
 };
-
-/// How the work ended.
-pub(super) type Landed<V, E> = Result<V, FlightError<E>>;
 
 impl<V: Clone, E> Outcome for Landed<V, E> {
     fn panicked(message: Arc<str>) -> Self {
@@ -28,7 +31,7 @@ impl<V: Clone, E> Outcome for Landed<V, E> {
 
 /// One caller's wait for the outcome.
 pub(super) struct Join<'a, K, V: Clone, E, F> {
-    group: &'a SingleFlight<K, V, E>,
+    core: &'a Arc<Core<K, V, E>>,
     /// The key, and what makes the work if this caller turns out to be the first. None once it
     /// has been polled.
     call: Option<(K, F)>,
@@ -38,46 +41,78 @@ pub(super) struct Join<'a, K, V: Clone, E, F> {
 impl<K, V: Clone, E, F> Unpin for Join<'_, K, V, E, F> {}
 
 impl<'a, K, V: Clone, E, F> Join<'a, K, V, E, F> {
-    pub(super) fn new(group: &'a SingleFlight<K, V, E>, key: K, work: F) -> Self {
+    pub(super) fn new(core: &'a Arc<Core<K, V, E>>, key: K, work: F) -> Self {
         Self {
-            group,
+            core,
             call: Some((key, work)),
             member: None,
         }
     }
 
     /// Joins the key's flight or begins one.
-    fn start<Fut>(&mut self, key: K, work: F)
+    fn start<Fut>(&mut self, key: K, work: F, cx: &mut Context<'_>) -> Poll<Landed<V, E>>
     where
         K: Hash + Eq,
+        V: Send + Sync + 'static,
+        E: Send + Sync + 'static,
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<V, E>> + Send + 'static,
     {
-        let group = self.group;
-        let hash = group.shards.hash(&key);
-        let shard = group.shards.index(hash);
-        let mut flights = group.shards.lock(shard);
-        if let Some(index) = flights.find(hash, &key)
-            && let Some(flight) = flights.get(index)
-        {
-            let entry = Entry::new(group, shard, index);
-            self.member = Some(Member::join(entry, flight));
+        let core = self.core;
+        let hash = core.shards.hash(&key);
+        let shard = core.shards.index(hash);
+        let mut flights = core.shards.lock(shard);
+        if let Some(index) = flights.table.find(hash, &key) {
+            let member = join(core, &mut flights, shard, index);
             drop(flights);
-            return;
+            return match member {
+                Some(member) => self.member.insert(member).drive(cx),
+                None => Poll::Ready(Err(FlightError::Recursive)),
+            };
         }
-        let flight = Arc::new(Flight::new());
-        let index = flights.insert(hash, key, Arc::clone(&flight));
-        let member = Member::join(Entry::new(group, shard, index), &flight);
+        let alone = Flying::Alone(rt::thread_id());
+        let index = flights.table.insert(hash, key, alone);
+        flights.totals.executed += 1;
         drop(flights);
-        let is_begun = self.member.insert(member).begin(|| {
+        self.lead(Entry::new(core, shard, index), work, cx)
+    }
+
+    /// Begins the work and polls it once. It is woken as this caller is, as long as it is alone:
+    /// whoever joins later polls the work too, and so replaces the waker.
+    fn lead<Fut>(
+        &mut self,
+        entry: Entry<'a, K, V, E>,
+        work: F,
+        cx: &mut Context<'_>,
+    ) -> Poll<Landed<V, E>>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<V, E>> + Send + 'static,
+    {
+        let core = self.core;
+        let begun = catch_unwind(AssertUnwindSafe(|| {
             let work = work();
-            Box::pin(async move {
+            let mut future: BoxFuture<_> = Box::pin(async move {
                 work.await
                     .map_err(|error| FlightError::Failed(Arc::new(error)))
-            })
-        });
-        if is_begun {
-            debug!(name = group.name(), "flight started");
+            });
+            match future.as_mut().poll(cx) {
+                Poll::Ready(outcome) => Ok((outcome, future)),
+                Poll::Pending => Err(FirstPoll {
+                    future,
+                    waker: cx.waker().clone(),
+                    now: core.clock.monotonic(),
+                }),
+            }
+        }));
+        match begun {
+            Ok(Err(pending)) => {
+                self.member = entry.share(pending);
+                debug!(name = core.name, "flight started");
+                Poll::Pending
+            }
+            Ok(Ok((outcome, _future))) => entry.land_first(outcome),
+            Err(payload) => entry.land_first(Outcome::panicked(panic_message(&*payload))),
         }
     }
 }
@@ -85,7 +120,8 @@ impl<'a, K, V: Clone, E, F> Join<'a, K, V, E, F> {
 impl<K, V, E, F, Fut> Future for Join<'_, K, V, E, F>
 where
     K: Hash + Eq,
-    V: Clone,
+    V: Clone + Send + Sync + 'static,
+    E: Send + Sync + 'static,
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<V, E>> + Send + 'static,
 {
@@ -93,7 +129,7 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some((key, work)) = self.call.take() {
-            self.start(key, work);
+            return self.start(key, work, cx);
         }
         match &self.member {
             Some(member) => member.drive(cx),
@@ -102,54 +138,24 @@ where
     }
 }
 
-/// Where a flight is found: its key's place.
-struct Entry<'a, K, V, E> {
-    group: &'a SingleFlight<K, V, E>,
+/// Joins the flight in this place, unless it is its own first poll that asks.
+fn join<'a, K, V: Clone, E>(
+    core: &'a Arc<Core<K, V, E>>,
+    flights: &mut Flights<K, V, E>,
     shard: usize,
     index: usize,
-}
-
-impl<'a, K, V, E> Entry<'a, K, V, E> {
-    fn new(group: &'a SingleFlight<K, V, E>, shard: usize, index: usize) -> Self {
-        Self {
-            group,
-            shard,
-            index,
+) -> Option<Member<Entry<'a, K, V, E>>> {
+    let flying = flights.table.get_mut(index)?;
+    if let Flying::Alone(leader) = *flying {
+        if leader == rt::thread_id() {
+            return None;
         }
+        *flying = Flying::Shared(Shared::new(Flight::led_by(leader), None));
     }
-}
-
-impl<K, V: Clone, E> Base for Entry<'_, K, V, E> {
-    type Outcome = Landed<V, E>;
-
-    fn land(&self, flight: &Arc<Flight<Landed<V, E>>>, outcome: Landed<V, E>) {
-        let panicked = matches!(outcome, Err(FlightError::Panicked { .. }));
-        let mut flights = self.group.shards.lock(self.shard);
-        let is_current = flights
-            .get(self.index)
-            .is_some_and(|current| Arc::ptr_eq(current, flight));
-        let key = is_current.then(|| flights.remove(self.index));
-        let remains = flight.end(outcome);
-        drop(flights);
-        flight.wake_callers();
-        drop((key, remains));
-        // The event comes last: its subscriber may panic.
-        if panicked {
-            warn!(name = self.group.name(), "flight panicked");
-        }
-    }
-
-    fn leave(&self, flight: &Arc<Flight<Landed<V, E>>>, caller: usize) {
-        let mut flights = self.group.shards.lock(self.shard);
-        let (waker, left) = flight.leave(caller);
-        let is_current = flights
-            .get(self.index)
-            .is_some_and(|current| Arc::ptr_eq(current, flight));
-        let key = (left == 0 && is_current).then(|| flights.remove(self.index));
-        drop(flights);
-        if key.is_some() {
-            debug!(name = self.group.name(), "flight abandoned");
-        }
-        drop((waker, key));
-    }
+    let Flying::Shared(shared) = flying else {
+        return None;
+    };
+    let member = Member::join(Entry::new(core, shard, index), &shared.flight);
+    flights.totals.joined += 1;
+    Some(member)
 }

@@ -127,13 +127,14 @@ async fn dropped_or_parked_leader_does_not_hold_up_the_others() {
 }
 
 #[test]
-fn caller_that_came_during_anothers_poll_is_woken_to_drive_the_attempt() {
+fn caller_that_came_during_anothers_poll_is_woken_by_what_happened_then() {
     let (cell, step) = (Cell::new(), Arc::new(Barrier::new(2)));
     let mut first_poll = Some(Arc::clone(&step));
-    let attempt = poll_fn(move |_| match first_poll.take() {
+    let attempt = poll_fn(move |cx| match first_poll.take() {
         Some(step) => {
             step.wait(); // The other caller comes now,
             step.wait(); // and has gone away.
+            cx.waker().wake_by_ref();
             Poll::Pending
         }
         None => Poll::Ready(Ok(7)),

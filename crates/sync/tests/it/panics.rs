@@ -122,12 +122,24 @@ fn panicking_subscriber_leaves_the_attempt_to_the_others() {
 #[test]
 fn panicking_subscriber_leaves_the_flight_to_the_others() {
     let group = SingleFlight::<u8, u8, ()>::new();
-    let join = || -> Boxed<'_, _> { Box::pin(group.run(1, async || Ok(7))) };
-    let (mut first, mut second) = (join(), join());
+    let (open, opened) = tokio::sync::oneshot::channel::<()>();
+    let work = || async {
+        let _ = opened.await;
+        Ok(7)
+    };
+    let mut first: Boxed<'_, _> = Box::pin(group.run(1, work));
+    let mut second: Boxed<'_, _> = Box::pin(group.run(1, std::future::pending));
     assert!(panics_at_its_event(|| poll(&mut first).is_ready()));
     assert_eq!(group.callers(&1), 1);
-    assert!(matches!(poll(&mut second), Poll::Ready(Ok(7))));
+    waits(&mut second, Waker::noop());
+    open.send(()).unwrap();
+    assert!(panics_at_its_event(|| poll(&mut second).is_ready()));
+    assert_eq!(group.in_flight(), 0);
     assert!(matches!(poll(&mut first), Poll::Ready(Ok(7))));
+
+    let mut at_once: Boxed<'_, _> = Box::pin(group.run(1, async || Ok(7)));
+    assert!(panics_at_its_event(|| poll(&mut at_once).is_ready()));
+    assert_eq!(group.in_flight(), 0);
 
     let mut alone: Boxed<'_, _> = Box::pin(group.run(1, std::future::pending));
     waits(&mut alone, Waker::noop());
