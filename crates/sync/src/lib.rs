@@ -75,6 +75,7 @@ mod semaphore;
 mod single_flight;
 mod throttle;
 
+pub mod global;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 

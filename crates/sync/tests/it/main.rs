@@ -10,6 +10,7 @@ mod auto_traits;
 mod cancellation;
 mod circuit_breaker;
 mod config;
+mod global;
 mod init_cell;
 mod paced;
 mod panics;
