@@ -58,8 +58,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("attempt {attempt}");
         let (limiter, breaker, pay) = (&limiter, &breaker, &pay);
         async move {
-            let left = deadline.saturating_duration_since(SystemClock.monotonic());
-            let turn = limiter.acquire_timeout(1, left).await;
+            let turn = limiter.acquire_until(1, deadline).await;
             turn.map_err(Failure::Limited)?;
             let permit = breaker.try_acquire().map_err(Failure::NotAdmitted)?;
             let outcome = pay().await;

@@ -20,14 +20,17 @@
 //! - Builders refuse what cannot work with a [`ConfigError`] that names the field.
 //! - Time comes from an injected [`Clock`](steadfast_clock::Clock), waits from tokio's timers, so
 //!   paused tokio time works. Nothing runs in the background.
-//! - Every primitive can be named; its `tracing` events carry the name.
+//! - Every primitive can be named; its `tracing` events carry the name, and the [`Registry`] lists
+//!   it with its state.
 //!
 //! # Features
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `metrics` | named primitives report to the `metrics` facade, see the README; [`Registry::watch`] sets gauges and totals |
+//! | `serde` | `Serialize` for snapshots; durations are in seconds |
 //! | `spawn` | `spawn` of a [`Debounce`] or a [`Throttle`], keyed or not: it is driven in a task |
-//! | `test-util` | [`test_util`]: a harness that drops a future at each of its polls |
+//! | `test-util` | a harness that drops a future at each of its polls; replacements of what is in [`global`] |
 //!
 //! # Example
 //!
@@ -47,6 +50,12 @@
 //! assert!(users.locked_keys().is_empty());
 //! # Ok(()) }
 //! ```
+
+/// The examples of the page about patterns, to be run with those of the crate. Not there in builds,
+/// so that a packaged crate, which comes without the page, builds.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/patterns.md")]
+struct Patterns;
 
 #[doc(hidden)]
 pub mod rt;

@@ -151,7 +151,7 @@ impl<R: Deref<Target = Core<K, T>>, K, T> Running<R, K, T> {
     fn panicked(mut self, payload: &(dyn Any + Send)) {
         self.has_panicked = true;
         let core = &self.core;
-        core.meters.count("panic");
+        core.meters.count("panicked");
         let message = panic_message(payload);
         warn!(name = core.name, %message, "run panicked");
     }

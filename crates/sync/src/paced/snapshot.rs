@@ -51,7 +51,7 @@ impl PacedSnapshot {
             Gauge("steadfast_sync_pending", self.pending as f64),
             Gauge("steadfast_sync_running", self.running as f64),
             Total("steadfast_sync_runs_total", self.runs),
-            Total("steadfast_sync_panics_total", self.panics),
+            Total("steadfast_sync_panicked_total", self.panics),
         ]
     }
 }

@@ -1,14 +1,15 @@
 //! These share the process with all other tests, so no name is used by two of them.
 
 use std::{
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
-use steadfast_sync::{AsyncLock, BreakerState, Semaphore, global};
+use steadfast_sync::{AsyncLock, BreakerState, Registry, Semaphore, global};
 
 #[tokio::test]
-async fn each_is_made_once_and_as_documented() {
+async fn each_is_made_once_and_listed_by_the_name_of_its_function() {
     let locks = [
         global::async_lock,
         global::web_socket_lock,
@@ -31,6 +32,18 @@ async fn each_is_made_once_and_as_documented() {
     }
     assert_eq!(breaker.state(), BreakerState::Open);
     breaker.close();
+
+    let snapshot = Registry::global().snapshot();
+    let listed: BTreeSet<_> = snapshot.iter().map(|seen| seen.name.as_str()).collect();
+    for name in [
+        "async_lock",
+        "web_socket_lock",
+        "scheduler_lock",
+        "api_rate_limiter",
+        "database_circuit_breaker",
+    ] {
+        assert!(listed.contains(name), "{name} is not among {listed:?}");
+    }
 }
 
 #[test]

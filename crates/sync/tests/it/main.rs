@@ -12,6 +12,8 @@ mod circuit_breaker;
 mod config;
 mod global;
 mod init_cell;
+#[cfg(feature = "metrics")]
+mod meters;
 mod paced;
 mod panics;
 mod rate_limiter;
@@ -19,6 +21,8 @@ mod registry;
 mod retry;
 mod semaphore;
 mod single_flight;
+#[cfg(feature = "serde")]
+mod snapshot_json;
 mod stress;
 mod support;
 mod unclaimed;

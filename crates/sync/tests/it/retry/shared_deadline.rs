@@ -72,8 +72,7 @@ async fn one_deadline_bounds_the_attempts_and_the_waits_in_them() {
     let (start, limiter) = (clock.monotonic(), &limiter);
     let deadline = start + millis(350);
     let attempt = |_| async {
-        let left = deadline.saturating_duration_since(clock.monotonic());
-        limiter.acquire_timeout(1, left).await?;
+        limiter.acquire_until(1, deadline).await?;
         Err::<(), _>(RateError::QueueFull { max_waiters: 0 })
     };
     let run = retry.run_until(deadline, attempt, |error| Decision::from(error));
