@@ -22,10 +22,7 @@ pub(super) fn alone() -> Result<Case, Box<dyn Error>> {
     Ok(Case::new(ours)
         .against(backons.at_most(1.2))
         .against(jittered)
-        .note(
-            "Ours has a deadline that includes the execution, so it reads the clock when it \
-             starts; backon has none.",
-        ))
+        .note("Ours has a deadline that includes the execution; backon has none."))
 }
 
 async fn ready(number: u64) -> Result<u64, Infallible> {
