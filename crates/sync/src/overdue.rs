@@ -49,7 +49,12 @@ impl Thresholds {
     /// How long a grant has been unclaimed, if that is too long.
     pub(crate) fn unclaimed(&self, granted: Instant, now: Instant) -> Option<Duration> {
         let unclaimed = now.saturating_duration_since(granted);
-        (unclaimed >= self.grace.unwrap_or(DEFAULT_GRACE)).then_some(unclaimed)
+        self.is_unclaimed(unclaimed).then_some(unclaimed)
+    }
+
+    /// Whether a grant has been unclaimed for too long.
+    pub(crate) fn is_unclaimed(&self, duration: Duration) -> bool {
+        duration >= self.grace.unwrap_or(DEFAULT_GRACE)
     }
 
     /// When a waiter looks again at what is ahead of it, which has been unclaimed for that long.

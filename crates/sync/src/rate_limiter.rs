@@ -1,11 +1,11 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, panic::Location, sync::Arc, time::Duration};
 
 use steadfast_clock::Instant;
 
 use self::{
-    bucket::Bucket,
+    bucket::{Account, Bucket},
     builder::Options,
-    line::{Account, Desk, Line, Request, Waiter},
+    line::{Caller, Desk, Line, Request, Waiter},
     place::{Counter, Place},
     settings::Settings,
 };
@@ -16,6 +16,7 @@ use crate::{
         self, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    timeout::Patience,
     wait_queue::{Waiters, WakeList},
 };
 
@@ -51,7 +52,8 @@ pub use self::{
 /// - A caller that is let through at once locks nothing.
 ///
 /// Waiting ends with tokio's timers, which tick in milliseconds. A waiter that comes first and is
-/// not polled holds up those behind it.
+/// not polled holds up those behind it, unless
+/// [`revoke_unclaimed`](RateLimiterBuilder::revoke_unclaimed) sends it to the end of the line.
 ///
 /// # Examples
 ///
@@ -132,11 +134,9 @@ impl RateLimiter {
     ///
     /// Does nothing until polled. Dropped while it waits, it gives up its place and has taken
     /// nothing.
-    pub async fn acquire(&self, units: u32) -> Result<(), RateError> {
-        match self.core.take(units) {
-            Err(RateError::Denied { .. }) => self.core.wait(units, None).await,
-            outcome => outcome,
-        }
+    #[track_caller]
+    pub fn acquire(&self, units: u32) -> impl Future<Output = Result<(), RateError>> {
+        self.core.acquire(units, None, Location::caller())
     }
 
     /// Takes `units`, in turn, unless that takes longer than `timeout`.
@@ -153,11 +153,14 @@ impl RateLimiter {
     /// # Cancel safety
     ///
     /// As [`acquire`](Self::acquire).
-    pub async fn acquire_timeout(&self, units: u32, timeout: Duration) -> Result<(), RateError> {
-        match self.core.take(units) {
-            Err(RateError::Denied { .. }) => self.core.wait(units, Some(timeout)).await,
-            outcome => outcome,
-        }
+    #[track_caller]
+    pub fn acquire_timeout(
+        &self,
+        units: u32,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<(), RateError>> {
+        let patience = Patience::For(timeout);
+        self.core.acquire(units, Some(patience), Location::caller())
     }
 
     /// Takes `units`, in turn, unless that takes until after `deadline`, which other primitives
@@ -175,15 +178,14 @@ impl RateLimiter {
     /// # Cancel safety
     ///
     /// As [`acquire`](Self::acquire).
-    pub async fn acquire_until(&self, units: u32, deadline: Instant) -> Result<(), RateError> {
-        match self.core.take(units) {
-            Err(RateError::Denied { .. }) => {
-                let now = self.core.settings.clock.monotonic();
-                let left = deadline.saturating_duration_since(now);
-                self.core.wait(units, Some(left)).await
-            }
-            outcome => outcome,
-        }
+    #[track_caller]
+    pub fn acquire_until(
+        &self,
+        units: u32,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(), RateError>> {
+        let patience = Patience::Until(deadline);
+        self.core.acquire(units, Some(patience), Location::caller())
     }
 
     /// Gives back units that were taken for something that was not done.
@@ -225,7 +227,7 @@ impl RateLimiter {
             self.core.bucket.set_quota(clock, quota);
             let mut wakes = WakeList::default();
             let Desk { line, waiters, .. } = desk;
-            line.refuse_above(waiters, quota.burst(), &mut wakes);
+            line.refuse_above(waiters, quota.burst(), clock, &mut wakes);
             wakes
         });
         wakes.wake();
@@ -281,9 +283,18 @@ impl Core {
         Ok(())
     }
 
-    async fn wait(&self, units: u32, limit: Option<Duration>) -> Result<(), RateError> {
+    async fn acquire(
+        &self,
+        units: u32,
+        patience: Option<Patience>,
+        caller: Caller,
+    ) -> Result<(), RateError> {
+        match self.take(units) {
+            Err(RateError::Denied { .. }) => {}
+            outcome => return outcome,
+        }
         let settings = &self.settings;
-        let mut request = Request::new(settings, units, limit).await;
+        let mut request = Request::new(settings, units, patience, caller).await;
         let enqueued = self.desk(|mut desk| desk.enqueue(&mut request, 0, settings.max_waiters));
         let waiter = enqueued.map_err(|error| settings.refuse(units, error))?;
         Place::new(self, waiter).wait(request).await
@@ -331,10 +342,14 @@ impl Inspect for Core {
     }
 
     fn look(&self) {
-        let (now, long_wait) = (self.settings.now(), self.settings.long_wait);
-        let long = self.desk(|desk| desk.line.long_wait(desk.waiters, now, long_wait));
-        if let Some(long) = long {
-            self.settings.report_waiting(&long);
+        let (now, thresholds) = (self.settings.now(), &self.settings.thresholds);
+        let (long, look) = self.desk(|mut desk| {
+            let long = desk.line.long_wait(desk.waiters, now, thresholds);
+            (long, desk.look_ahead(now, thresholds).0)
+        });
+        self.settings.settle(look);
+        if let Some(overdue) = long {
+            self.settings.report(overdue);
         }
     }
 }

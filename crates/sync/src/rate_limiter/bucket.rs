@@ -70,10 +70,10 @@ impl Bucket {
         Quota::from_parts(interval, self.burst.load(Ordering::Acquire))
     }
 
-    /// By how much the spent units are ahead of the time. Call it under the line's mutex.
-    pub(super) fn ahead(&self, clock: u64) -> u64 {
+    /// The arrival time by the clock. Call it under the line's mutex.
+    pub(super) fn arrival(&self) -> u64 {
         let arrival = self.arrival.load(Ordering::Acquire);
-        arrival.saturating_sub(self.own_time(clock))
+        arrival.saturating_sub(self.credit.load(Ordering::Acquire))
     }
 
     /// Changes the quota; the level stays. Call it under the line's mutex.
@@ -119,5 +119,46 @@ impl Bucket {
     #[inline]
     fn own_time(&self, clock: u64) -> u64 {
         clock.saturating_add(self.credit.load(Ordering::Acquire))
+    }
+}
+
+/// A bucket, shared with those who do not lock, or only under the mutex.
+pub(super) enum Account<'a> {
+    Shared(&'a Bucket),
+    Owned { quota: Quota, arrival: &'a mut u64 },
+}
+
+impl Account<'_> {
+    pub(super) fn quota(&self) -> Quota {
+        match self {
+            Account::Shared(bucket) => bucket.quota(),
+            Account::Owned { quota, .. } => *quota,
+        }
+    }
+
+    pub(super) fn spend(&mut self, now: u64, units: u32) -> Result<(), Duration> {
+        match self {
+            Account::Shared(bucket) => bucket.spend(now, units),
+            Account::Owned { quota, arrival } => {
+                **arrival = gcra::spend(quota, **arrival, now, units)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// How many units are there.
+    pub(super) fn level(&self, now: u64) -> u32 {
+        gcra::level(&self.quota(), self.ahead(now))
+    }
+
+    pub(super) fn arrival(&self) -> u64 {
+        match self {
+            Account::Shared(bucket) => bucket.arrival(),
+            Account::Owned { arrival, .. } => **arrival,
+        }
+    }
+
+    pub(super) fn ahead(&self, now: u64) -> u64 {
+        self.arrival().saturating_sub(now)
     }
 }

@@ -5,8 +5,9 @@ use steadfast_clock::{Clock, SystemClock};
 use super::{Quota, RateLimiter, settings::Settings};
 use crate::{
     ConfigError, Registry,
-    config::{DEFAULT_LONG_WAIT, DEFAULT_MAX_WAITERS, check_count, check_duration},
+    config::{DEFAULT_MAX_WAITERS, check_count},
     meters::Meters,
+    overdue::Thresholds,
     rt::atomic::AtomicU64,
 };
 
@@ -22,7 +23,7 @@ pub struct RateLimiterBuilder {
 pub(super) struct Options {
     pub(super) name: String,
     pub(super) max_waiters: usize,
-    pub(super) long_wait: Duration,
+    pub(super) thresholds: Thresholds,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) registry: Registry,
 }
@@ -32,7 +33,7 @@ impl Options {
         Self {
             name: String::new(),
             max_waiters: DEFAULT_MAX_WAITERS,
-            long_wait: DEFAULT_LONG_WAIT,
+            thresholds: Thresholds::new(),
             clock: Arc::new(SystemClock),
             registry: Registry::global().clone(),
         }
@@ -40,7 +41,7 @@ impl Options {
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_count("max_waiters", self.max_waiters)?;
-        check_duration("long_wait", self.long_wait)
+        self.thresholds.check()
     }
 
     pub(super) fn settings(self, kind: &'static str) -> Settings {
@@ -48,7 +49,7 @@ impl Options {
             meters: Meters::new(kind, &self.name),
             name: self.name,
             max_waiters: self.max_waiters,
-            long_wait: self.long_wait,
+            thresholds: self.thresholds,
             origin: self.clock.monotonic(),
             clock: self.clock,
             refused: AtomicU64::new(0),
@@ -79,10 +80,30 @@ impl RateLimiterBuilder {
     }
 
     /// From how long on a wait is reported, by an event of level warn. The default is
-    /// [`DEFAULT_LONG_WAIT`].
+    /// [`DEFAULT_LONG_WAIT`](crate::DEFAULT_LONG_WAIT).
     #[must_use]
     pub fn long_wait(mut self, duration: Duration) -> Self {
-        self.options.long_wait = duration;
+        self.options.thresholds.long_wait = duration;
+        self
+    }
+
+    /// Has waiters report, by an event of level warn, one ahead of them that has not come for its
+    /// units for this long: a future that is not polled.
+    ///
+    /// It costs each wait a tokio timer. Without it, [`Registry::watch`] reports such waiters of
+    /// named limiters after [`DEFAULT_GRACE`](crate::DEFAULT_GRACE).
+    #[must_use]
+    pub fn grace(mut self, duration: Duration) -> Self {
+        self.options.thresholds.grace = Some(duration);
+        self
+    }
+
+    /// Lets the next waiter move up when the first has not come for its units after
+    /// [`grace`](Self::grace). The future that did not come goes to the end of the line; it has
+    /// taken nothing.
+    #[must_use]
+    pub fn revoke_unclaimed(mut self) -> Self {
+        self.options.thresholds.revoke = true;
         self
     }
 
@@ -106,7 +127,8 @@ impl RateLimiterBuilder {
     /// # Errors
     ///
     /// [`ConfigError::Zero`] for `max_waiters`, [`ConfigError::Zero`] and
-    /// [`ConfigError::TooLarge`] for `long_wait`.
+    /// [`ConfigError::TooLarge`] for the durations, [`ConfigError::Needs`] for `revoke_unclaimed`
+    /// without `grace`.
     pub fn build(self) -> Result<RateLimiter, ConfigError> {
         self.options.check()?;
         let registry = self.options.registry.clone();

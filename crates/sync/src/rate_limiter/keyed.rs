@@ -1,10 +1,10 @@
-use std::{fmt, hash::Hash, sync::Arc, time::Duration};
+use std::{fmt, hash::Hash, panic::Location, sync::Arc, time::Duration};
 
 use steadfast_clock::Instant;
 
 use self::core::Core;
 use super::{KeyedRateLimiterSnapshot, Quota};
-use crate::RateError;
+use crate::{RateError, timeout::Patience};
 
 mod builder;
 mod core;
@@ -160,8 +160,9 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
     ///
     /// Does nothing until polled. Dropped while it waits, it gives up its place and has taken
     /// nothing.
-    pub async fn acquire(&self, key: &K, units: u32) -> Result<(), RateError> {
-        self.core.acquire(key, units, None).await
+    #[track_caller]
+    pub fn acquire(&self, key: &K, units: u32) -> impl Future<Output = Result<(), RateError>> {
+        self.core.acquire(key, units, None, Location::caller())
     }
 
     /// Takes `units` for a key, in turn, unless that takes longer than `timeout`.
@@ -178,13 +179,15 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
     /// # Cancel safety
     ///
     /// As [`acquire`](Self::acquire).
-    pub async fn acquire_timeout(
+    #[track_caller]
+    pub fn acquire_timeout(
         &self,
         key: &K,
         units: u32,
         timeout: Duration,
-    ) -> Result<(), RateError> {
-        self.core.acquire(key, units, Some(timeout)).await
+    ) -> impl Future<Output = Result<(), RateError>> {
+        let patience = Some(Patience::For(timeout));
+        self.core.acquire(key, units, patience, Location::caller())
     }
 
     /// Takes `units` for a key, in turn, unless that takes until after `deadline`, which other
@@ -202,15 +205,15 @@ impl<K: Eq + Hash + Clone + Send + Sync> KeyedRateLimiter<K> {
     /// # Cancel safety
     ///
     /// As [`acquire`](Self::acquire).
-    pub async fn acquire_until(
+    #[track_caller]
+    pub fn acquire_until(
         &self,
         key: &K,
         units: u32,
         deadline: Instant,
-    ) -> Result<(), RateError> {
-        let now = self.core.settings.clock.monotonic();
-        let left = deadline.saturating_duration_since(now);
-        self.core.acquire(key, units, Some(left)).await
+    ) -> impl Future<Output = Result<(), RateError>> {
+        let patience = Some(Patience::Until(deadline));
+        self.core.acquire(key, units, patience, Location::caller())
     }
 
     /// Gives back units of a key that were taken for something that was not done, as

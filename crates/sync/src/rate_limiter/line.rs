@@ -1,10 +1,13 @@
-use std::{task::Waker, time::Duration};
+use std::{panic::Location, task::Waker, time::Duration};
 
-use super::{Quota, bucket::Bucket, gcra};
+use super::{Quota, bucket::Account, gcra};
 use crate::{
     RateError,
+    overdue::{Overdue, Thresholds, What},
     wait_queue::{Queue, Waiters, WakeList},
 };
+
+pub(super) type Caller = &'static Location<'static>;
 
 /// Those who wait at one bucket. Only the first of them looks at the time and takes units.
 #[derive(Debug)]
@@ -12,16 +15,22 @@ pub(super) struct Line {
     queue: Queue,
     /// What they wait for in all.
     units: u64,
+    /// Since when the first of them has been the first.
+    first_since: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Waiter {
     units: u32,
     since: u64,
+    /// Where it called.
+    caller: Caller,
     /// The burst, once it was lowered below the units: the waiter is in no line any more.
     exceeds: Option<u32>,
-    /// Whether a look has reported that it waits for long.
-    is_reported: bool,
+    /// Whether it was reported that it waits for long.
+    is_long_reported: bool,
+    /// Whether it was reported that it comes first and is not polled.
+    is_unclaimed_reported: bool,
     /// Whose line it is in, by the index of the key.
     pub(super) entry: usize,
 }
@@ -30,6 +39,7 @@ pub(super) struct Waiter {
 pub(super) struct Request {
     pub(super) units: u32,
     pub(super) since: u64,
+    pub(super) caller: Caller,
     pub(super) limit: Option<Duration>,
     /// Moves into the line.
     pub(super) waker: Option<Waker>,
@@ -42,18 +52,14 @@ pub(super) struct Desk<'a> {
     pub(super) bucket: Account<'a>,
 }
 
-/// A bucket, shared with those who do not lock, or only under the mutex.
-pub(super) enum Account<'a> {
-    Shared(&'a Bucket),
-    Owned { quota: Quota, arrival: &'a mut u64 },
-}
-
-/// What came of a caller's turn.
-pub(super) enum Turn {
+/// How far a caller that waits has come.
+pub(super) enum Progress {
     /// It has its units and is in line no more.
     Through {
         units: u32,
-        since: u64,
+        waited: Duration,
+        /// If it waited for long and nobody has reported it.
+        overdue: Option<Overdue>,
     },
     Refused(RateError),
     /// It is the first, and its units will be there after this time.
@@ -62,11 +68,11 @@ pub(super) enum Turn {
     Behind,
 }
 
-/// A wait that is long and not over.
-pub(super) struct LongWait {
-    pub(super) units: u32,
-    pub(super) waited: Duration,
-    pub(super) waiting: usize,
+/// What a look at the first in line found.
+#[derive(Default)]
+pub(super) struct Look {
+    pub(super) found: Option<Overdue>,
+    pub(super) wakes: WakeList,
 }
 
 impl Line {
@@ -74,6 +80,7 @@ impl Line {
         Self {
             queue: Queue::new(),
             units: 0,
+            first_since: 0,
         }
     }
 
@@ -99,8 +106,10 @@ impl Line {
         &mut self,
         waiters: &mut Waiters<Waiter>,
         burst: u32,
+        now: u64,
         wakes: &mut WakeList,
     ) {
+        let first = self.queue.front();
         let mut next = self.queue.front();
         while let Some(waiter) = next {
             next = waiters.next(waiter);
@@ -111,6 +120,9 @@ impl Line {
             self.units -= u64::from(wait.units);
             waiters.unlink(&mut self.queue, waiter);
             wakes.push(waiters.take_waker(waiter));
+        }
+        if self.queue.front() != first {
+            self.first_since = now;
         }
         wakes.push(self.wake_first(waiters));
     }
@@ -125,32 +137,25 @@ impl Line {
         &self,
         waiters: &mut Waiters<Waiter>,
         now: u64,
-        long_wait: Duration,
-    ) -> Option<LongWait> {
+        thresholds: &Thresholds,
+    ) -> Option<Overdue> {
         let wait = waiters.get_mut(self.queue.front()?)?;
-        let waited = Duration::from_nanos(now.saturating_sub(wait.since));
-        if wait.is_reported || waited < long_wait {
-            return None;
-        }
-        wait.is_reported = true;
-        Some(LongWait {
-            units: wait.units,
-            waited,
-            waiting: self.queue.len(),
-        })
+        let overdue = wait.long_wait(now, thresholds.long_wait, self.len())?;
+        wait.is_long_reported = true;
+        Some(overdue)
     }
 
     /// Takes a waiter out; returns the next one's waker, if it comes first now.
-    fn leave(&mut self, waiters: &mut Waiters<Waiter>, waiter: usize) -> Option<Waker> {
+    fn leave(&mut self, waiters: &mut Waiters<Waiter>, waiter: usize, now: u64) -> Option<Waker> {
         let wait = waiters.get(waiter).filter(|wait| wait.exceeds.is_none())?;
         let was_first = self.is_first(waiter);
         self.units -= u64::from(wait.units);
         waiters.unlink(&mut self.queue, waiter);
-        if was_first {
-            self.wake_first(waiters)
-        } else {
-            None
+        if !was_first {
+            return None;
         }
+        self.first_since = now;
+        self.wake_first(waiters)
     }
 }
 
@@ -200,10 +205,15 @@ impl Desk<'_> {
         let waiter = Waiter {
             units,
             since,
+            caller: request.caller,
             exceeds: None,
-            is_reported: false,
+            is_long_reported: false,
+            is_unclaimed_reported: false,
             entry,
         };
+        if self.line.is_empty() {
+            self.line.first_since = since;
+        }
         self.line.units += u64::from(units);
         Ok(self.waiters.push_back(&mut self.line.queue, waker, waiter))
     }
@@ -214,37 +224,91 @@ impl Desk<'_> {
         &mut self,
         waiter: usize,
         now: u64,
+        long_wait: Duration,
         waker: &mut Option<Waker>,
         wakes: &mut WakeList,
-    ) -> Turn {
+    ) -> Progress {
         let Some(wait) = self.waiters.get(waiter) else {
-            return Turn::Behind;
+            return Progress::Behind;
         };
-        let (units, since) = (wait.units, wait.since);
+        let requested = wait.units;
         if let Some(burst) = wait.exceeds {
-            let requested = units;
-            return Turn::Refused(RateError::ExceedsBurst { requested, burst });
+            return Progress::Refused(RateError::ExceedsBurst { requested, burst });
         }
-        let turn = if !self.line.is_first(waiter) {
-            Turn::Behind
-        } else if let Err(wait) = self.bucket.spend(now, units) {
-            Turn::Short(wait)
+        let progress = if !self.line.is_first(waiter) {
+            Progress::Behind
+        } else if let Err(wait) = self.bucket.spend(now, requested) {
+            Progress::Short(wait)
         } else {
-            wakes.push(self.line.leave(self.waiters, waiter));
+            let through = Progress::Through {
+                units: requested,
+                waited: wait.waited(now),
+                overdue: wait.long_wait(now, long_wait, self.line.len() - 1),
+            };
+            wakes.push(self.line.leave(self.waiters, waiter, now));
             *waker = self.waiters.remove(waiter).and_then(|(_, old)| old);
-            return Turn::Through { units, since };
+            return through;
         };
         if let Some(new) = waker.take() {
             *waker = self.waiters.set_waker(waiter, new);
         }
-        turn
+        progress
     }
 
     /// Takes a waiter out that gives up; returns whom to wake and what to drop.
-    pub(super) fn give_up(&mut self, waiter: usize) -> (Option<Waker>, Option<Waker>) {
-        let next = self.line.leave(self.waiters, waiter);
+    pub(super) fn give_up(&mut self, waiter: usize, now: u64) -> (Option<Waker>, Option<Waker>) {
+        let next = self.line.leave(self.waiters, waiter, now);
         let removed = self.waiters.remove(waiter);
         (next, removed.and_then(|(_, waker)| waker))
+    }
+
+    /// Looks whether the first in line does not come for units that are there; it goes to the end
+    /// of the line then, if the limiter does that. Says after how long to look again.
+    pub(super) fn look_ahead(&mut self, now: u64, thresholds: &Thresholds) -> (Look, Duration) {
+        let mut look = Look::default();
+        let next_look = thresholds.next_look(Duration::ZERO);
+        let Some(first) = self.line.queue.front() else {
+            return (look, next_look);
+        };
+        let granted = self.first_granted(first);
+        if granted > now {
+            return (
+                look,
+                next_look.saturating_add(Duration::from_nanos(granted - now)),
+            );
+        }
+        let unclaimed = Duration::from_nanos(now - granted);
+        let waiting = self.line.len() - 1;
+        let Some(wait) = self.waiters.get_mut(first) else {
+            return (look, next_look);
+        };
+        if !thresholds.is_unclaimed(unclaimed) {
+            return (look, thresholds.next_look(unclaimed));
+        }
+        let revoked = thresholds.revoke && waiting > 0;
+        if revoked || !wait.is_unclaimed_reported {
+            look.found = Some(wait.overdue(What::Unclaimed { revoked }, unclaimed, waiting));
+        }
+        wait.is_unclaimed_reported = !revoked;
+        if revoked {
+            self.waiters.unlink(&mut self.line.queue, first);
+            self.waiters.link_back(&mut self.line.queue, first);
+            self.line.first_since = now;
+            look.wakes.push(self.line.wake_first(self.waiters));
+        }
+        (look, next_look)
+    }
+
+    /// Since when, or from when on, the first could have had its units.
+    fn first_granted(&self, first: usize) -> u64 {
+        let units = self.waiters.get(first).map_or(0, |wait| wait.units);
+        let quota = self.bucket.quota();
+        let spent = self
+            .bucket
+            .arrival()
+            .saturating_add(quota.cost(units.into()));
+        let earned = spent.saturating_sub(quota.tolerance());
+        earned.max(self.line.first_since)
     }
 
     /// How long it takes until units are there for a caller that comes now.
@@ -254,41 +318,29 @@ impl Desk<'_> {
     }
 }
 
-impl Account<'_> {
-    pub(super) fn quota(&self) -> Quota {
-        match self {
-            Account::Shared(bucket) => bucket.quota(),
-            Account::Owned { quota, .. } => *quota,
-        }
-    }
-
-    fn spend(&mut self, now: u64, units: u32) -> Result<(), Duration> {
-        match self {
-            Account::Shared(bucket) => bucket.spend(now, units),
-            Account::Owned { quota, arrival } => {
-                **arrival = gcra::spend(quota, **arrival, now, units)?;
-                Ok(())
-            }
-        }
-    }
-
-    /// How many units are there.
-    pub(super) fn level(&self, now: u64) -> u32 {
-        gcra::level(&self.quota(), self.ahead(now))
-    }
-
-    fn ahead(&self, now: u64) -> u64 {
-        match self {
-            Account::Shared(bucket) => bucket.ahead(now),
-            Account::Owned { arrival, .. } => arrival.saturating_sub(now),
-        }
-    }
-}
-
 impl Waiter {
     /// Since when it waits, if it still does.
     pub(super) fn waits_since(&self) -> Option<u64> {
         self.exceeds.is_none().then_some(self.since)
+    }
+
+    fn waited(&self, now: u64) -> Duration {
+        Duration::from_nanos(now.saturating_sub(self.since))
+    }
+
+    fn long_wait(&self, now: u64, than: Duration, waiting: usize) -> Option<Overdue> {
+        let waited = self.waited(now);
+        let is_news = waited >= than && !self.is_long_reported;
+        is_news.then(|| self.overdue(What::Wait, waited, waiting))
+    }
+
+    fn overdue(&self, what: What, duration: Duration, waiting: usize) -> Overdue {
+        Overdue {
+            what,
+            caller: self.caller,
+            duration,
+            waiting,
+        }
     }
 }
 

@@ -1,18 +1,19 @@
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
 
 use super::{
-    line::{Desk, Request, Turn},
+    line::{Caller, Desk, Progress, Request},
     settings::Settings,
 };
 use crate::{
     RateError,
     rt::{self, Sleep},
-    timeout::{current_waker, timeout},
+    timeout::{Patience, current_waker, timeout},
+    turn::{Turn, turn},
     wait_queue::WakeList,
 };
 
@@ -40,11 +41,17 @@ struct Timer {
 }
 
 impl Request {
-    pub(super) async fn new(settings: &Settings, units: u32, limit: Option<Duration>) -> Self {
+    pub(super) async fn new(
+        settings: &Settings,
+        units: u32,
+        patience: Option<Patience>,
+        caller: Caller,
+    ) -> Self {
         Self {
             units,
             since: settings.now(),
-            limit,
+            caller,
+            limit: patience.map(|patience| patience.left(&*settings.clock)),
             waker: Some(current_waker().await),
         }
     }
@@ -61,49 +68,12 @@ impl<'a, C: Counter> Place<'a, C> {
 
     /// Waits for the units in turn.
     pub(super) async fn wait(mut self, request: Request) -> Result<(), RateError> {
-        let Request { units, limit, .. } = request;
-        let Some(limit) = limit else {
-            return poll_fn(|cx| self.poll_turn(cx)).await;
+        let grace = self.counter.settings().thresholds.grace;
+        let Some(limit) = request.limit else {
+            return turn(&mut self, grace).await;
         };
-        let outcome = timeout(limit, pin!(poll_fn(|cx| self.poll_turn(cx)))).await;
-        outcome.unwrap_or_else(|| Err(self.timed_out(units, limit)))
-    }
-
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RateError>> {
-        let Some(waiter) = self.waiter else {
-            return Poll::Pending;
-        };
-        loop {
-            let mut waker = Some(cx.waker().clone());
-            let mut wakes = WakeList::default();
-            let now = self.counter.settings().now();
-            let turn = self
-                .counter
-                .desk(|mut desk| desk.turn(waiter, now, &mut waker, &mut wakes));
-            if let Turn::Through { .. } = turn {
-                // Before anything that may panic, so that the drop does not look for it.
-                self.waiter = None;
-            }
-            wakes.wake();
-            drop(waker);
-            match turn {
-                Turn::Through { units, since } => {
-                    let waited = Duration::from_nanos(now.saturating_sub(since));
-                    self.counter.settings().report_wait(units, waited);
-                    return Poll::Ready(Ok(()));
-                }
-                Turn::Refused(error) => return Poll::Ready(Err(error)),
-                Turn::Behind => {
-                    self.timer = None;
-                    return Poll::Pending;
-                }
-                Turn::Short(wait) => {
-                    if self.poll_timer(now, wait, cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                }
-            }
-        }
+        let outcome = timeout(limit, pin!(turn(&mut self, grace))).await;
+        outcome.unwrap_or_else(|| Err(self.timed_out(&request, limit)))
     }
 
     /// Waits until the units are there, with the timer at hand if that is still the same moment.
@@ -126,12 +96,70 @@ impl<'a, C: Counter> Place<'a, C> {
 
     /// Why the time was over: it took longer than foreseen, because somebody ahead is not polled
     /// or the quota was changed.
-    fn timed_out(&self, units: u32, timeout: Duration) -> RateError {
+    fn timed_out(&self, request: &Request, timeout: Duration) -> RateError {
         let settings = self.counter.settings();
         let now = settings.now();
         let more = self.counter.desk(|desk| desk.foresee(now, 0));
         let wait = timeout.saturating_add(more);
-        settings.time_out(units, RateError::WouldExceed { wait, timeout })
+        let error = RateError::WouldExceed { wait, timeout };
+        settings.time_out(request.units, request.caller, error)
+    }
+}
+
+impl<C: Counter> Turn for Place<'_, C> {
+    type Outcome = Result<(), RateError>;
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Self::Outcome> {
+        let Some(waiter) = self.waiter else {
+            return Poll::Pending;
+        };
+        let settings = self.counter.settings();
+        let long_wait = settings.thresholds.long_wait;
+        loop {
+            let mut waker = Some(cx.waker().clone());
+            let mut wakes = WakeList::default();
+            let now = settings.now();
+            let progress = self
+                .counter
+                .desk(|mut desk| desk.turn(waiter, now, long_wait, &mut waker, &mut wakes));
+            if let Progress::Through { .. } = progress {
+                // Before anything that may panic, so that the drop does not look for it.
+                self.waiter = None;
+            }
+            wakes.wake();
+            drop(waker);
+            match progress {
+                Progress::Through {
+                    units,
+                    waited,
+                    overdue,
+                } => {
+                    settings.report_wait(units, waited, overdue);
+                    return Poll::Ready(Ok(()));
+                }
+                Progress::Refused(error) => return Poll::Ready(Err(error)),
+                Progress::Behind => {
+                    self.timer = None;
+                    return Poll::Pending;
+                }
+                Progress::Short(wait) => {
+                    if self.poll_timer(now, wait, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    fn look_ahead(&self) -> Duration {
+        let settings = self.counter.settings();
+        let now = settings.now();
+        let thresholds = &settings.thresholds;
+        let (look, next_look) = self
+            .counter
+            .desk(|mut desk| desk.look_ahead(now, thresholds));
+        settings.settle(look);
+        next_look
     }
 }
 
@@ -140,7 +168,8 @@ impl<C: Counter> Drop for Place<'_, C> {
         let Some(waiter) = self.waiter else {
             return;
         };
-        let (next, unused) = self.counter.desk(|mut desk| desk.give_up(waiter));
+        let now = self.counter.settings().now();
+        let (next, unused) = self.counter.desk(|mut desk| desk.give_up(waiter, now));
         if let Some(next) = next {
             next.wake();
         }

@@ -3,10 +3,11 @@ use std::{sync::Arc, time::Duration};
 use steadfast_clock::{Clock, Instant};
 use tracing::{trace, warn};
 
-use super::line::LongWait;
+use super::line::{Caller, Look};
 use crate::{
     RateError,
     meters::Meters,
+    overdue::{Overdue, Thresholds},
     rt::atomic::{AtomicU64, Ordering},
 };
 
@@ -19,7 +20,7 @@ const HORIZON: u64 = 1 << 62;
 pub(super) struct Settings {
     pub(super) name: String,
     pub(super) max_waiters: usize,
-    pub(super) long_wait: Duration,
+    pub(super) thresholds: Thresholds,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) origin: Instant,
     pub(super) meters: Meters,
@@ -54,9 +55,9 @@ impl Settings {
     }
 
     /// Counts a wait that was too long and tells of it.
-    pub(super) fn time_out(&self, units: u32, error: RateError) -> RateError {
+    pub(super) fn time_out(&self, units: u32, caller: Caller, error: RateError) -> RateError {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        warn!(name = self.name, units, %error, "not let through");
+        warn!(name = self.name, units, %caller, %error, "not let through");
         self.meters.count("timeout");
         error
     }
@@ -72,30 +73,24 @@ impl Settings {
     }
 
     /// Tells of a wait that ended with units.
-    pub(super) fn report_wait(&self, units: u32, waited: Duration) {
-        let name = &self.name;
-        if waited >= self.long_wait {
-            warn!(name, units, ?waited, "waited long for the rate limit");
-        } else {
-            trace!(name, units, ?waited, "let through after a wait");
+    pub(super) fn report_wait(&self, units: u32, waited: Duration, overdue: Option<Overdue>) {
+        match overdue {
+            Some(overdue) => self.report(overdue),
+            None => trace!(name = self.name, units, ?waited, "let through after a wait"),
         }
         self.meters.waited(waited);
     }
 
-    /// Tells of a wait that is long and not over.
-    pub(super) fn report_waiting(&self, long: &LongWait) {
-        let LongWait {
-            units,
-            waited,
-            waiting,
-        } = long;
-        warn!(
-            name = self.name,
-            units,
-            waiting,
-            ?waited,
-            "waits long for the rate limit"
-        );
-        self.meters.count("long_wait");
+    /// Tells of what takes too long.
+    pub(super) fn report(&self, overdue: Overdue) {
+        overdue.report(&self.name, None, &self.meters);
+    }
+
+    /// Wakes whom a look found, and tells of it.
+    pub(super) fn settle(&self, look: Look) {
+        look.wakes.wake();
+        if let Some(overdue) = look.found {
+            self.report(overdue);
+        }
     }
 }

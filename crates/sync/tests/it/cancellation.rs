@@ -261,10 +261,14 @@ async fn waiting_for_the_limiter_takes_nothing_and_leaves_nothing_behind() {
     let quota = Quota::per_second(100).unwrap().with_burst(1).unwrap();
     let direct = RateLimiter::builder(quota)
         .clock(clock.clone())
+        .grace(millis(5))
+        .revoke_unclaimed()
         .build()
         .unwrap();
     let keyed = KeyedRateLimiter::builder(quota)
         .clock(clock.clone())
+        .grace(millis(5))
+        .revoke_unclaimed()
         .build()
         .unwrap();
     for limited in [None, Some(false), Some(true)] {

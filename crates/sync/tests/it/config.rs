@@ -100,6 +100,11 @@ fn thresholds_that_cannot_work_are_refused() {
         assert_eq!(field(semaphore().long_wait(wrong).build()), "long_wait");
         assert_eq!(field(semaphore().grace(wrong).build()), "grace");
     }
+    let quota = Quota::per_second(1).unwrap();
+    let limiter = RateLimiter::builder(quota).revoke_unclaimed().build();
+    assert_eq!(field(limiter), "revoke_unclaimed");
+    let limiter = KeyedRateLimiter::<u8>::builder(quota).revoke_unclaimed();
+    assert_eq!(field(limiter.build()), "revoke_unclaimed");
     let error = AsyncLock::<u8>::builder().revoke_unclaimed().build();
     let error = error.unwrap_err();
     assert_eq!(error.to_string(), "`revoke_unclaimed` needs `grace`");

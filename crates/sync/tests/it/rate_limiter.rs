@@ -13,6 +13,7 @@ use crate::support::{Boxed, EPOCH, Random, millis, poll};
 mod changes;
 mod keyed;
 mod model;
+mod unclaimed;
 
 fn quota(per_second: u32, burst: u32) -> Quota {
     Quota::per_second(per_second)

@@ -56,7 +56,27 @@ impl<K> KeyedRateLimiterBuilder<K> {
     /// [`DEFAULT_LONG_WAIT`](crate::DEFAULT_LONG_WAIT).
     #[must_use]
     pub fn long_wait(mut self, duration: Duration) -> Self {
-        self.options.long_wait = duration;
+        self.options.thresholds.long_wait = duration;
+        self
+    }
+
+    /// Has waiters report, by an event of level warn, one ahead of them that has not come for its
+    /// units for this long: a future that is not polled.
+    ///
+    /// It costs each wait a tokio timer. Without it, [`Registry::watch`] reports such waiters of
+    /// named limiters after [`DEFAULT_GRACE`](crate::DEFAULT_GRACE).
+    #[must_use]
+    pub fn grace(mut self, duration: Duration) -> Self {
+        self.options.thresholds.grace = Some(duration);
+        self
+    }
+
+    /// Lets the next waiter move up when the first has not come for its units after
+    /// [`grace`](Self::grace). The future that did not come goes to the end of the line; it has
+    /// taken nothing.
+    #[must_use]
+    pub fn revoke_unclaimed(mut self) -> Self {
+        self.options.thresholds.revoke = true;
         self
     }
 
@@ -80,7 +100,8 @@ impl<K> KeyedRateLimiterBuilder<K> {
     /// # Errors
     ///
     /// [`ConfigError::Zero`] for `max_waiters` and `max_keys`, [`ConfigError::Zero`] and
-    /// [`ConfigError::TooLarge`] for `long_wait`.
+    /// [`ConfigError::TooLarge`] for the durations, [`ConfigError::Needs`] for `revoke_unclaimed`
+    /// without `grace`.
     pub fn build(self) -> Result<KeyedRateLimiter<K>, ConfigError>
     where
         K: Send + Sync + 'static,

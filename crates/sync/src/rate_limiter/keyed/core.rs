@@ -3,7 +3,7 @@ use std::{hash::Hash, time::Duration};
 use super::{
     super::{
         KeyedRateLimiterSnapshot, Quota,
-        line::{Desk, Request, check_units},
+        line::{Caller, Desk, Request, check_units},
         place::{Counter, Place},
         settings::Settings,
     },
@@ -14,6 +14,7 @@ use crate::{
     key_table::{Key, Shards},
     registry::Inspect,
     rt::atomic::{AtomicUsize, Ordering},
+    timeout::Patience,
     wait_queue::WakeList,
 };
 
@@ -206,7 +207,8 @@ impl<K: Eq + Hash + Clone + Send + Sync> Core<K> {
         &self,
         key: &K,
         units: u32,
-        limit: Option<Duration>,
+        patience: Option<Patience>,
+        caller: Caller,
     ) -> Result<(), RateError> {
         let settings = &self.settings;
         let refuse = |error| settings.refuse(units, error);
@@ -217,7 +219,7 @@ impl<K: Eq + Hash + Clone + Send + Sync> Core<K> {
                 Err(RateError::Denied { .. }) => {}
                 outcome => return outcome.map_err(refuse),
             }
-            let mut request = Request::new(settings, units, limit).await;
+            let mut request = Request::new(settings, units, patience, caller).await;
             let enqueued = {
                 let mut shard = self.shards.lock(shard);
                 let entry = shard.keys.find(hash, key);
@@ -285,10 +287,15 @@ impl<K: Send + Sync> Inspect for Core<K> {
 
     fn look(&self) {
         self.sweep_all();
-        let (now, long_wait) = (self.settings.now(), self.settings.long_wait);
+        let (now, thresholds) = (self.settings.now(), &self.settings.thresholds);
         self.look_at_waiters(
-            |shard, waiter| shard.long_wait(waiter, now, long_wait),
-            |long| self.settings.report_waiting(&long),
+            |shard, waiter| shard.look(waiter, now, thresholds),
+            |(long, look)| {
+                self.settings.settle(look);
+                if let Some(overdue) = long {
+                    self.settings.report(overdue);
+                }
+            },
         );
     }
 }

@@ -1,11 +1,14 @@
-use std::{task::Waker, time::Duration};
+use std::task::Waker;
 
 use super::super::{
-    Quota, gcra,
-    line::{Account, Desk, Line, LongWait, Waiter},
+    Quota,
+    bucket::Account,
+    gcra,
+    line::{Desk, Line, Look, Waiter},
 };
 use crate::{
     key_table::{Key, KeyTable},
+    overdue::{Overdue, Thresholds},
     wait_queue::{Waiters, WakeList},
 };
 
@@ -138,7 +141,7 @@ impl<K> Shard<K> {
             usage.arrival = carry_over(usage.arrival);
             usage
                 .line
-                .refuse_above(&mut self.waiters, quota.burst(), wakes);
+                .refuse_above(&mut self.waiters, quota.burst(), now, wakes);
         }
     }
 
@@ -151,18 +154,21 @@ impl<K> Shard<K> {
         is_due.then_some(self.calls / SWEEP_EVERY)
     }
 
-    /// The wait of somebody who comes first at a key, if it is long and was not reported yet.
-    pub(super) fn long_wait(
+    /// Looks at a waiter, if it comes first at its key.
+    pub(super) fn look(
         &mut self,
         waiter: usize,
         now: u64,
-        than: Duration,
-    ) -> Option<LongWait> {
+        thresholds: &Thresholds,
+    ) -> Option<(Option<Overdue>, Look)> {
         let entry = self.waiters.get(waiter)?.entry;
-        let line = &self.keys.get(entry)?.line;
-        line.is_first(waiter)
-            .then(|| line.long_wait(&mut self.waiters, now, than))
-            .flatten()
+        self.desk(Some(entry), |mut desk| {
+            if !desk.line.is_first(waiter) {
+                return None;
+            }
+            let long = desk.line.long_wait(desk.waiters, now, thresholds);
+            Some((long, desk.look_ahead(now, thresholds).0))
+        })
     }
 
     /// Forgets keys among the next `looks` slots that have been idle since `since`; they are to be
