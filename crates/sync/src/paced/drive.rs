@@ -99,7 +99,6 @@ impl<R: Deref<Target = Core<K, T>>, K, T> Driver<R, K, T> {
             return Err(DriveError::AlreadyDriven);
         }
         state.is_driven = true;
-        state.is_stall_reported = false;
         drop(state);
         Ok(Self(core))
     }

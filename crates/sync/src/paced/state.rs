@@ -28,7 +28,7 @@ pub(super) struct State<K, T> {
     pub(super) panics_total: u64,
     pub(super) is_closed: bool,
     pub(super) is_driven: bool,
-    /// Whether it was reported that a call is due and not run.
+    /// Whether it was reported that a call is due and not run, since the latest run.
     pub(super) is_stall_reported: bool,
     next_epoch: u64,
     driver: Option<Waker>,
@@ -73,8 +73,8 @@ pub(super) enum Step<K, T> {
 
 /// What the first timer is about.
 enum First<K> {
-    /// Something is due, since then.
-    Due(usize, Instant),
+    /// Something of this key is due.
+    Due(usize),
     /// Nothing before then.
     Later(Instant),
     Moved,
@@ -193,7 +193,7 @@ impl<K, T> State<K, T> {
         }
         for _ in 0..BATCH {
             match self.first(now) {
-                First::Due(index, _) => {
+                First::Due(index) => {
                     if let Some(step) = self.begin(index, now) {
                         return step;
                     }
@@ -229,6 +229,7 @@ impl<K, T> State<K, T> {
             is_reported: false,
         });
         self.runs_total += 1;
+        self.is_stall_reported = false;
         self.settle(index);
         Some(Step::Run { run, key, value })
     }
@@ -257,21 +258,21 @@ impl<K, T> State<K, T> {
             match self.first(now) {
                 First::Forgotten(key) => forgotten.push(key),
                 First::Moved => {}
-                First::Due(..) | First::Later(_) | First::Nothing => return true,
+                First::Due(_) | First::Later(_) | First::Nothing => return true,
             }
         }
         false
     }
 
-    /// Since when the longest is due that is not run.
-    pub(super) fn due_since(&mut self, now: Instant) -> Option<Instant> {
+    /// Since when the first call is due that could be run and is not.
+    pub(super) fn due_since(&self, now: Instant) -> Option<Instant> {
         if self.runs.len() >= self.max_concurrency {
             return None;
         }
-        match self.first(now) {
-            First::Due(_, since) => Some(since),
-            _ => None,
-        }
+        let &(_, index) = self.timers.first()?;
+        let window = &self.keys.get(index)?.window;
+        let due = window.next(&self.pace)?;
+        (window.is_pending() && due <= now).then_some(due)
     }
 
     fn first(&mut self, now: Instant) -> First<K> {
@@ -285,10 +286,9 @@ impl<K, T> State<K, T> {
         }
         if let Some(entry) = self.keys.get_mut(index) {
             let next = entry.window.next(&self.pace);
-            if entry.window.is_pending()
-                && let Some(since) = next.filter(|&next| at_once || next <= now)
-            {
-                return First::Due(index, since);
+            let is_due = at_once || next.is_some_and(|next| next <= now);
+            if is_due && entry.window.is_pending() {
+                return First::Due(index);
             }
             entry.window.expire(&self.pace, now, at_once);
             entry.timer = None;
