@@ -18,6 +18,7 @@ use crate::support::{Boxed, millis, poll};
 mod fold;
 mod keyed;
 mod model;
+mod reentrant_keys;
 mod registry;
 #[cfg(feature = "spawn")]
 mod spawn;
