@@ -1,7 +1,7 @@
 //! Debounce and throttle: what is run, and what becomes of it.
 
 use std::{
-    future::pending,
+    future::{pending, poll_fn},
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -9,11 +9,11 @@ use std::{
     task::Poll,
 };
 
-use steadfast_clock::{Clock, SystemClock};
+use steadfast_clock::{Clock, ManualClock, SystemClock};
 use steadfast_sync::{CloseError, Closed, Debounce, DriveError, Edges, Paced, Throttle};
 use tokio::{sync::Notify, task::JoinSet, time::sleep};
 
-use crate::support::{Boxed, millis, poll};
+use crate::support::{Boxed, EPOCH, WakeCount, millis, poll, poll_with};
 
 mod fold;
 mod keyed;
@@ -103,6 +103,63 @@ async fn close_tells_that_the_driver_went_away() {
     assert_eq!(close.await, Err(CloseError::NotDriven));
     pacer.cancel();
     assert_eq!(pacer.close().await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_close_are_woken_when_the_driver_goes_away() {
+    let pacer = debounce(Edges::Trailing, 100, None);
+    pacer.call(1).unwrap();
+    let mut driver = Box::pin(pacer.drive(|_| pending()));
+    assert!(poll(&mut driver).is_pending());
+    pacer.call(2).unwrap();
+    pacer.flush();
+    assert!(poll(&mut driver).is_pending());
+    pacer.call(3).unwrap();
+    let (mut close, woken) = (Box::pin(pacer.close()), Arc::new(WakeCount::default()));
+    assert!(poll_with(&mut close, &Arc::clone(&woken).into()).is_pending());
+    drop(driver);
+    assert_eq!(woken.get(), 1);
+    assert_eq!(close.await, Err(CloseError::NotDriven));
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_is_due_wakes_a_driver_whose_clock_was_moved_by_hand() {
+    let clock = Arc::new(ManualClock::new(EPOCH));
+    let builder = Throttle::builder(millis(100)).edges(Edges::Leading);
+    let throttle = builder.clock(clock.clone()).build().unwrap();
+    let mut driver = Box::pin(throttle.drive(|()| async {}));
+    let woken = Arc::new(WakeCount::default());
+    let waker = Arc::clone(&woken).into();
+    throttle.call(()).unwrap();
+    assert!(poll_with(&mut driver, &waker).is_pending());
+    clock.advance(millis(100));
+    throttle.call(()).unwrap();
+    assert_eq!(woken.get(), 1);
+    assert!(poll_with(&mut driver, &waker).is_pending());
+    assert_eq!(throttle.snapshot().runs, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_is_woken_often_is_polled_once() {
+    let throttle = throttle(Edges::Leading, 100);
+    let (seen, polls) = (Mutex::new(None), AtomicUsize::new(0));
+    let mut driver = Box::pin(throttle.drive(|_| {
+        poll_fn(|cx| {
+            polls.fetch_add(1, Ordering::SeqCst);
+            seen.lock().unwrap().replace(cx.waker().clone());
+            Poll::<()>::Pending
+        })
+    }));
+    throttle.call(1).unwrap();
+    let woken = Arc::new(WakeCount::default());
+    assert!(poll_with(&mut driver, &Arc::clone(&woken).into()).is_pending());
+    let waker = seen.lock().unwrap().take().unwrap();
+    for _ in 0..3 {
+        waker.wake_by_ref();
+    }
+    assert_eq!(woken.get(), 1);
+    assert!(poll(&mut driver).is_pending());
+    assert_eq!(polls.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test(start_paused = true)]

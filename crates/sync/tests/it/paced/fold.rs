@@ -122,6 +122,22 @@ async fn cancel_in_the_middle_of_a_fold_drops_what_is_in_hand() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn cancel_in_the_middle_of_a_fold_holds_while_a_run_keeps_the_key() {
+    let debounce = folding(Box::new(|debounce| debounce.cancel()));
+    let mut driver = Box::pin(debounce.drive(|_| std::future::pending()));
+    debounce.call(vec![1]).unwrap();
+    debounce.flush();
+    assert!(poll(&mut driver).is_pending());
+    debounce.call(vec![2]).unwrap();
+    debounce.call(vec![3]).unwrap();
+    assert!(!debounce.is_pending());
+    assert_eq!(debounce.snapshot().running, 1);
+    drop(driver);
+    debounce.call(vec![4]).unwrap();
+    assert_eq!(drained(&debounce).await, [[4]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn call_after_a_cancel_in_the_middle_of_a_fold_stays_alone() {
     let debounce = folding(Box::new(|debounce| {
         debounce.cancel();
