@@ -27,18 +27,19 @@ pub(crate) trait Turn {
 pub(crate) async fn turn<T: Turn>(place: &mut T, grace: Option<Duration>) -> T::Outcome {
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
-        let mut next_look = grace;
         loop {
-            if let Some(sleep) = &mut timer {
-                if sleep.as_mut().poll(cx).is_pending() {
-                    return place.poll_turn(cx);
-                }
-                next_look = Some(place.look_ahead());
-            }
+            // First, lest it takes its own grant for one that nobody claims.
             if let Poll::Ready(outcome) = place.poll_turn(cx) {
                 return Poll::Ready(outcome);
             }
-            let Some(next_look) = next_look else {
+            let next_look = if let Some(timer) = &mut timer {
+                if timer.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                place.look_ahead()
+            } else if let Some(grace) = grace {
+                grace
+            } else {
                 return Poll::Pending;
             };
             timer = Some(Box::pin(rt::sleep(next_look)));

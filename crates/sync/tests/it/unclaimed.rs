@@ -101,6 +101,23 @@ async fn revoked_waiter_goes_behind_those_who_wait() {
     assert!(matches!(poll(&mut parked), Poll::Ready(Ok(_))));
 }
 
+#[tokio::test(start_paused = true)]
+async fn waiter_that_comes_late_but_before_anybody_looks_gets_its_grant() {
+    let (registry, clock) = (Registry::new(), ManualClock::ticking(EPOCH));
+    let builder = builder(&registry, clock).grace(millis(50));
+    let lock = builder.revoke_unclaimed().build().unwrap();
+    let warnings = Warnings::record();
+    let held = lock.lock(0).await.unwrap();
+    let (mut late, behind) = (queued(&lock), queued(&lock));
+    drop(held);
+    // Its own timer fires, too.
+    tokio::time::sleep(millis(100)).await;
+    assert!(matches!(poll(&mut late), Poll::Ready(Ok(_))));
+    assert!(warnings.take().is_empty());
+    drop((late, behind));
+    assert!(!lock.is_locked(&0));
+}
+
 #[tokio::test]
 async fn claimed_grants_are_not_revoked_however_long_they_are_held() {
     let registry = Registry::new();

@@ -131,3 +131,21 @@ async fn long_wait_is_reported_once_by_a_watch_and_not_again_at_its_end() {
     drop(granted(&mut second));
     assert!(warnings.take().is_empty());
 }
+
+#[tokio::test]
+async fn hold_grant_and_next_hold_are_reported_each_for_itself() {
+    let (clock, registry, lock) = watched(|lock| lock.long_wait(millis(10_000)));
+    let warnings = Warnings::record();
+    let held = lock.try_lock(1).unwrap();
+    let mut wait = queued(&lock, 1);
+    clock.advance(millis(100));
+    look(&registry);
+    assert!(warnings.take_one().contains("held for long"));
+    drop(held);
+    clock.advance(millis(1_000));
+    look(&registry);
+    assert!(warnings.take_one().contains("not polled"));
+    let _held = granted(&mut wait);
+    look(&registry);
+    assert!(warnings.take_one().contains("held for long"));
+}

@@ -155,3 +155,19 @@ async fn watch_reports_each_long_hold_and_wait_once_and_their_ends_do_not() {
     drop(granted(&mut wait));
     assert!(warnings.take().is_empty());
 }
+
+#[tokio::test]
+async fn grant_and_hold_are_reported_each_for_itself() {
+    let (clock, registry, semaphore) = watched();
+    let warnings = Warnings::record();
+    let held = semaphore.try_acquire(10).unwrap();
+    let mut wait = queued(&semaphore, 10);
+    clock.advance(millis(99));
+    drop(held);
+    clock.advance(millis(1_000));
+    look(&registry);
+    assert!(warnings.take_one().contains("not polled"));
+    let _held = granted(&mut wait);
+    look(&registry);
+    assert!(warnings.take_one().contains("held for long"));
+}
