@@ -1,12 +1,15 @@
 //! Grants to futures that are not polled.
 
-use std::{sync::Arc, task::Poll};
+use std::{
+    sync::Arc,
+    task::{Poll, Waker},
+};
 
 use proptest::prelude::*;
 use steadfast_clock::ManualClock;
 use steadfast_sync::{AsyncLock, AsyncLockBuilder, LockError, LockGuard, Registry, Semaphore};
 
-use crate::support::{Boxed, EPOCH, Warnings, look, millis, poll};
+use crate::support::{Boxed, EPOCH, WakeCount, Warnings, look, millis, poll, poll_with};
 
 type Wait<'a> = Boxed<'a, Result<LockGuard<'a, u8>, LockError>>;
 
@@ -183,6 +186,42 @@ async fn revoked_permits_go_to_those_behind_and_their_waiter_keeps_a_place() {
         assert!(matches!(poll(parked), Poll::Ready(Ok(_))));
     }
     assert_eq!(semaphore.available(), 4);
+}
+
+#[tokio::test]
+async fn watch_wakes_whom_a_revoked_grant_goes_to_and_the_parked_wait_goes_on() {
+    let (registry, clock) = (Registry::new(), Arc::new(ManualClock::new(EPOCH)));
+    let lock = AsyncLock::builder().name("parked").registry(&registry);
+    let lock = lock.clock(Arc::clone(&clock) as _).grace(millis(50));
+    let lock = lock.revoke_unclaimed().build().unwrap();
+    let semaphore = Semaphore::builder(1).name("parked").registry(&registry);
+    let semaphore = semaphore.clock(Arc::clone(&clock) as _).grace(millis(50));
+    let semaphore = semaphore.revoke_unclaimed().build().unwrap();
+
+    let held = (lock.try_lock(0).unwrap(), semaphore.try_acquire(1).unwrap());
+    let parked = queued(&lock);
+    let mut parked_permit = Box::pin(semaphore.acquire(1));
+    assert!(poll(&mut parked_permit).is_pending());
+    let woken = Arc::new(WakeCount::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let (mut next, mut next_permit) = (Box::pin(lock.lock(0)), Box::pin(semaphore.acquire(1)));
+    assert!(poll_with(&mut next, &waker).is_pending());
+    assert!(poll_with(&mut next_permit, &waker).is_pending());
+
+    clock.advance(millis(10));
+    drop(held);
+    clock.advance(millis(50));
+    look(&registry);
+    assert_eq!(woken.get(), 2);
+    let (next, next_permit) = (poll(&mut next), poll(&mut next_permit));
+    assert!(matches!(
+        (&next, &next_permit),
+        (Poll::Ready(Ok(_)), Poll::Ready(Ok(_)))
+    ));
+    // The wait counts from its first poll, the grant that it lost included.
+    assert_eq!(lock.inspect(&0).unwrap().longest_wait, Some(millis(60)));
+    assert_eq!(semaphore.oldest_wait(), Some(millis(60)));
+    drop((parked, parked_permit));
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! Who holds, who waits, and what takes long.
 
-use std::sync::Arc;
+use std::{sync::Arc, task::Poll};
 
 use steadfast_clock::{Clock, ManualClock, SystemClock};
 use steadfast_sync::{MAX_LISTED, Registry, Semaphore};
 
 use super::{assert_unused, granted, queued};
-use crate::support::{EPOCH, Unread, Warnings, look, millis};
+use crate::support::{EPOCH, Unread, Warnings, look, millis, poll};
 
 /// A clock, a registry and a semaphore of ten permits that finds 100 ms long.
 fn watched() -> (Arc<ManualClock>, Registry, Semaphore) {
@@ -92,13 +92,15 @@ async fn free_permits_are_acquired_and_released_without_reading_the_clock() {
     assert_unused(&semaphore);
 }
 
-#[tokio::test]
-async fn deadline_that_has_passed_refuses_a_wait_at_once() {
+#[test]
+fn deadline_that_has_passed_refuses_a_wait_at_once_and_without_a_timer() {
     let (clock, _registry, semaphore) = watched();
     let deadline = clock.monotonic();
     let _held = semaphore.try_acquire(10).unwrap();
-    assert!(semaphore.acquire_until(1, deadline).await.is_err());
-    assert!(semaphore.acquire_owned_until(1, deadline).await.is_err());
+    let mut wait = Box::pin(semaphore.acquire_until(1, deadline));
+    assert!(matches!(poll(&mut wait), Poll::Ready(Err(_))));
+    let mut wait = Box::pin(semaphore.acquire_owned_until(1, deadline));
+    assert!(matches!(poll(&mut wait), Poll::Ready(Err(_))));
     assert_eq!(semaphore.snapshot().timeouts, 2);
 }
 
@@ -168,6 +170,32 @@ async fn grant_and_hold_are_reported_each_for_itself() {
     look(&registry);
     assert!(warnings.take_one().contains("not polled"));
     let _held = granted(&mut wait);
+    look(&registry);
+    assert!(warnings.take_one().contains("held for long"));
+}
+
+#[tokio::test]
+async fn watch_measures_holds_that_nobody_waits_behind() {
+    let (clock, registry, semaphore) = watched();
+    let warnings = Warnings::record();
+    let held = semaphore.try_acquire(1).unwrap();
+    look(&registry);
+    clock.advance(millis(100));
+    drop(held);
+    assert!(warnings.take_one().contains("held_for=100ms"));
+}
+
+#[tokio::test]
+async fn grant_that_was_given_up_is_not_reported() {
+    let (clock, registry, semaphore) = watched();
+    let held = semaphore.try_acquire(10).unwrap();
+    let given_up = queued(&semaphore, 10);
+    drop(held);
+    drop(given_up);
+    let warnings = Warnings::record();
+    let _held = semaphore.try_acquire(1).unwrap();
+    look(&registry);
+    clock.advance(millis(1_000));
     look(&registry);
     assert!(warnings.take_one().contains("held for long"));
 }
