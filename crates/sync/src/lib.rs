@@ -29,7 +29,7 @@
 //! |---|---|
 //! | `metrics` | named primitives report to the `metrics` facade, see the README; [`Registry::watch`] sets gauges and totals |
 //! | `serde` | `Serialize` for snapshots; durations are in seconds |
-//! | `spawn` | `spawn` of a [`Debounce`] or a [`Throttle`], keyed or not: it is driven in a task |
+//! | `spawn` | `spawn` of a [`Debounce`] or a [`Throttle`], keyed or not: it is driven in a task; `Detach`: shared work goes on when nobody waits for it |
 //! | `test-util` | a harness that drops a future at each of its polls; replacements of what is in [`global`] |
 //!
 //! # Example

@@ -1,5 +1,5 @@
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     sync::{
         Arc, Barrier,
         atomic::{AtomicU32, Ordering},
@@ -12,6 +12,9 @@ use steadfast_sync::{InitCell, InitError, InitState};
 use tokio::{sync::Notify, task::JoinSet};
 
 use crate::support::{Boxed, WakeCount, poll, poll_with};
+
+mod model;
+mod seen;
 
 type Cell = InitCell<u64, &'static str>;
 type Wait<'a> = Boxed<'a, Result<Arc<u64>, InitError<&'static str>>>;
@@ -151,6 +154,40 @@ fn caller_that_came_during_anothers_poll_is_woken_by_what_happened_then() {
         assert!(poller.join().unwrap());
     });
     // The first caller is not polled again: the attempt is the other one's to drive.
+    assert_eq!(woken.get(), 1);
+    assert!(matches!(poll(&mut other), Poll::Ready(Ok(value)) if *value == 7));
+}
+
+#[test]
+fn caller_turned_away_from_a_poll_in_which_nothing_happens_is_woken_by_the_next_event_only() {
+    let (cell, step, gate) = (
+        Cell::new(),
+        Arc::new(Barrier::new(2)),
+        Arc::new(Notify::new()),
+    );
+    let (mut first_poll, notify) = (Some(Arc::clone(&step)), Arc::clone(&gate));
+    let mut notified = Box::pin(async move { notify.notified().await });
+    let attempt = poll_fn(move |cx| {
+        let polled = notified.as_mut().poll(cx).map(|()| Ok(7));
+        if let Some(step) = first_poll.take() {
+            step.wait(); // The other caller comes now,
+            step.wait(); // and has gone away.
+        }
+        polled
+    });
+    let mut parked: Wait<'_> = Box::pin(cell.get_or_init(|_| attempt));
+    let mut other: Wait<'_> = Box::pin(cell.get_or_init(|_| async { panic!("a second attempt") }));
+    let woken = Arc::new(WakeCount::default());
+    thread::scope(|scope| {
+        let poller = scope.spawn(|| poll(&mut parked).is_pending());
+        step.wait();
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(poll_with(&mut other, &waker).is_pending());
+        step.wait();
+        assert!(poller.join().unwrap());
+    });
+    assert_eq!(woken.get(), 0);
+    gate.notify_one();
     assert_eq!(woken.get(), 1);
     assert!(matches!(poll(&mut other), Poll::Ready(Ok(value)) if *value == 7));
 }

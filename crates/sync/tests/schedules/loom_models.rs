@@ -3,6 +3,9 @@ use std::sync::Arc;
 use loom::{future::block_on, thread};
 use steadfast_sync::AsyncLock;
 
+mod flight;
+mod init_cell;
+
 #[test]
 fn key_is_held_by_one_at_a_time() {
     loom::model(|| {
