@@ -30,12 +30,15 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 /// A step's name, and what it runs.
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("check", |workspace| {
         check::run(workspace, &check::Args::default())
     }),
     ("test", |workspace| {
         test::run(workspace, &test::Args::in_ci())
+    }),
+    ("schedules", |workspace| {
+        test::run(workspace, &test::Args::schedules())
     }),
     ("layers", |workspace| {
         layers::run(workspace, &layers::Args {})

@@ -5,6 +5,8 @@ use cargo_metadata::Package;
 
 use crate::{process, workspace::Workspace};
 
+mod schedules;
+
 /// Set for the tests: a server that cannot be started fails them instead of skipping them.
 const REQUIRE_SERVERS: &str = "STEADFAST_REQUIRE_SERVERS";
 
@@ -12,6 +14,10 @@ const REQUIRE_SERVERS: &str = "STEADFAST_REQUIRE_SERVERS";
 ///
 /// Runs cargo-nextest, or `cargo test` where nextest is missing, then the documentation tests.
 /// Every feature is on, a crate's own test features too.
+///
+/// With `--schedules` it runs the tests in `tests/schedules` instead, once under loom and once
+/// under shuttle, each with a target folder of its own; docs/verification.md says what they
+/// explore.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// The crate: the name of its folder. All default members without it.
@@ -20,6 +26,11 @@ pub(crate) struct Args {
     /// As in CI: nextest's profile `ci`, and a missing server fails the tests that need it.
     #[arg(long)]
     ci: bool,
+    /// Explore schedules: loom models and shuttle checks, instead of the other tests.
+    #[arg(long, conflicts_with = "ci")]
+    schedules: bool,
+    #[command(flatten)]
+    bounds: schedules::Bounds,
     /// Only tests whose name contains one of these.
     #[arg(value_name = "FILTER")]
     filters: Vec<String>,
@@ -35,6 +46,14 @@ impl Args {
             ..Self::default()
         }
     }
+
+    /// The exploration of schedules, within its default bounds.
+    pub(crate) fn schedules() -> Self {
+        Self {
+            schedules: true,
+            ..Self::default()
+        }
+    }
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
@@ -43,6 +62,10 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         .as_deref()
         .map(|name| workspace.member(name))
         .transpose()?;
+    if args.schedules {
+        let (bounds, filters) = (&args.bounds, &args.filters);
+        return schedules::run(workspace, package, bounds, filters, &args.runner_arguments);
+    }
     run_tests(workspace, package, args)?;
     if package.is_none_or(has_library) {
         run_doc_tests(workspace, package, args)

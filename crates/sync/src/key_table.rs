@@ -163,10 +163,10 @@ struct Aligned<T>(T);
 
 impl<S> Shards<S> {
     pub(crate) fn new(make: impl Fn() -> S) -> Self {
-        let threads = rt::parallelism();
-        let count = (threads * 4).next_power_of_two().min(256);
         Self {
-            shards: (0..count).map(|_| Aligned(Mutex::new(make()))).collect(),
+            shards: (0..rt::shards())
+                .map(|_| Aligned(Mutex::new(make())))
+                .collect(),
             hasher: RandomState::new(),
         }
     }

@@ -31,12 +31,14 @@ macro_rules! const_unless_loom {
 }
 pub(crate) use const_unless_loom;
 
-/// How many threads run at once, as far as known. A checker gets by with a single shard.
-pub fn parallelism() -> usize {
+/// Into how many parts a table of keys is split, a power of two. Under a checker into one: hashes
+/// differ from one execution to the next, and must not decide which mutex is locked.
+pub fn shards() -> usize {
     if cfg!(any(steadfast_loom, steadfast_shuttle)) {
         return 1;
     }
-    std::thread::available_parallelism().map_or(4, usize::from)
+    let threads = std::thread::available_parallelism().map_or(4, usize::from);
+    (threads * 4).next_power_of_two().min(256)
 }
 
 #[cfg(not(any(steadfast_loom, steadfast_shuttle)))]

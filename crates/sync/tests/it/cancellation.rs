@@ -18,6 +18,8 @@ use tokio::{sync::Notify, task::yield_now};
 
 use crate::support::{EPOCH, millis, poll};
 
+mod paced;
+
 /// Runs both to their end; dropped before, it drops `last` after `first`.
 async fn both<A: Future, B: Future>(last: A, first: B) -> (A::Output, B::Output) {
     let (mut last, mut first) = (pin!(last), pin!(first));
@@ -422,70 +424,6 @@ async fn retry_drops_its_attempt_and_keeps_no_trace() {
     let far = SystemClock.monotonic() + millis(60_000);
     let run = |_| retry.run_until(far, operation, |()| Decision::Rejected(millis(1)));
     assert!(cancel_at_every_poll(run, check).await >= 20);
-}
-
-#[tokio::test(start_paused = true)]
-async fn driving_leaves_neither_a_run_nor_its_right_behind() {
-    let (running, calls) = (Arc::new(()), 3);
-    let debounce = Debounce::new(millis(5)).unwrap();
-    let throttle = Throttle::new(millis(5)).unwrap();
-    let run = |_| hold(Arc::clone(&running));
-    let polls = cancel_at_every_poll(
-        |_| async {
-            let script = async {
-                for call in 0..calls {
-                    debounce.call(call).unwrap();
-                    throttle.call(call).unwrap();
-                    tokio::time::sleep(millis(8)).await;
-                }
-            };
-            let mut drives = pin!(both(debounce.drive(run), throttle.drive(run)));
-            let mut script = pin!(script);
-            poll_fn(|cx| {
-                assert!(drives.as_mut().poll(cx).is_pending());
-                script.as_mut().poll(cx)
-            })
-            .await;
-        },
-        |polls| {
-            assert_eq!(Arc::strong_count(&running), 1, "at poll {polls}");
-            debounce.cancel();
-            throttle.cancel();
-            for is_free in [
-                poll_once(debounce.drive(run)).is_pending(),
-                poll_once(throttle.drive(run)).is_pending(),
-            ] {
-                assert!(is_free, "driven at poll {polls}");
-            }
-        },
-    );
-    assert!(polls.await >= 6);
-}
-
-#[tokio::test(start_paused = true)]
-async fn closing_that_is_dropped_leaves_no_trace_but_closed() {
-    let polls = cancel_at_every_poll(
-        |_| async {
-            let debounce = Debounce::new(millis(5)).unwrap();
-            debounce.call(1).unwrap();
-            let drive = debounce.drive(|_| hold(()));
-            let (driven, closed) = both(drive, debounce.close()).await;
-            driven.unwrap();
-            closed.unwrap();
-        },
-        |_| {},
-    );
-    assert!(polls.await >= 2);
-
-    let throttle = Throttle::new(millis(5)).unwrap();
-    throttle.call(1).unwrap();
-    throttle.call(2).unwrap();
-    let polls = cancel_at_every_poll(
-        |_| both(throttle.close(), throttle.drive(|_| hold(()))),
-        |polls| assert_eq!(polls == 0, throttle.call(3).is_ok(), "at poll {polls}"),
-    );
-    polls.await;
-    assert_eq!(throttle.close().await, Ok::<(), CloseError>(()));
 }
 
 /// Polls once and drops.

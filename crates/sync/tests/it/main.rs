@@ -12,6 +12,7 @@ mod circuit_breaker;
 mod config;
 mod global;
 mod init_cell;
+mod linearizability;
 #[cfg(feature = "metrics")]
 mod meters;
 mod paced;
@@ -23,6 +24,7 @@ mod semaphore;
 mod single_flight;
 #[cfg(feature = "serde")]
 mod snapshot_json;
+mod specimens;
 mod stress;
 mod support;
 mod unclaimed;

@@ -19,7 +19,7 @@ pub(crate) use self::events::Warnings;
 
 pub(crate) const EPOCH: SystemTime = SystemTime::UNIX_EPOCH;
 
-pub(crate) fn millis(millis: u64) -> Duration {
+pub(crate) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
@@ -82,6 +82,12 @@ impl Random {
             .unwrap_or_else(|| RandomState::new().hash_one(0_u8));
         println!("STEADFAST_SEED={seed}");
         Self(seed)
+    }
+
+    /// Other numbers, that depend on those so far.
+    pub(crate) fn fork(&mut self) -> Self {
+        self.below(2);
+        Self(self.0.rotate_left(17))
     }
 
     /// A number below `end`.
