@@ -67,6 +67,23 @@ impl Thresholds {
     }
 }
 
+/// Whether the time of a hold is measured from its beginning on, because it was waited for.
+///
+/// As large as a word: guards are moved a lot, and a flag with padding behind it is copied in
+/// pieces that overlap, for which the processor has to wait.
+#[derive(Clone, Copy, Debug)]
+#[repr(usize)]
+pub(crate) enum Timing {
+    Unmeasured,
+    Measured,
+}
+
+impl Timing {
+    pub(crate) fn is_measured(self) -> bool {
+        matches!(self, Timing::Measured)
+    }
+}
+
 /// Something that takes too long, seen under a lock and told once that is released.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Overdue {

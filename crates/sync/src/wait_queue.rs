@@ -113,6 +113,7 @@ impl<T> Waiters<T> {
     }
 
     /// Takes a waiter out of its queue; it stays here, under its index, until it is removed.
+    #[inline]
     pub(crate) fn unlink(&mut self, queue: &mut Queue, waiter: usize) {
         let Some(node) = self.nodes.get_mut(waiter) else {
             return;
@@ -161,6 +162,13 @@ impl<T> Waiters<T> {
     pub(crate) fn remove(&mut self, waiter: usize) -> Option<(T, Option<Waker>)> {
         let node = self.nodes.remove(waiter)?;
         Some((node.value, node.waker))
+    }
+
+    /// As [`remove`](Self::remove), where only the waker is of interest.
+    #[inline]
+    pub(crate) fn discard(&mut self, waiter: usize) -> Option<Waker> {
+        let waker = |node: &mut Node<T>| node.waker.take();
+        self.nodes.remove_part(waiter, waker).flatten()
     }
 
     /// Takes the waker, to be called once the mutex is released.

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     LockError, TryLockError,
+    overdue::Timing,
     timeout::{Patience, current_waker, timeout},
     turn::{Turn, turn},
 };
@@ -112,7 +113,7 @@ where
         shard.own(hash, key, caller)
     };
     // Owned before the event, whose subscriber may panic.
-    let held = Held::new(core, index, entry, false);
+    let held = Held::new(core, index, entry, Timing::Unmeasured);
     trace!(name = held.core().name, %caller, "lock acquired");
     Ok(held)
 }
@@ -147,7 +148,12 @@ where
     let Some(entry) = shard.keys.find(hash, &key) else {
         let entry = shard.own(hash, key, caller);
         drop(shard);
-        return Ok(Place::Owned(Held::new(core, index, entry, false)));
+        return Ok(Place::Owned(Held::new(
+            core,
+            index,
+            entry,
+            Timing::Unmeasured,
+        )));
     };
     let waiter = Waiter {
         entry,
@@ -216,7 +222,7 @@ where
                 overdue,
             }) => {
                 // Owned before the event, whose subscriber may panic.
-                let held = Held::new(core, self.shard, entry, true);
+                let held = Held::new(core, self.shard, entry, Timing::Measured);
                 held.core().report_wait(waited, overdue);
                 Ok(held)
             }

@@ -37,6 +37,17 @@ impl<K> Core<K> {
         }
     }
 
+    /// Ends an ownership that is measured.
+    #[inline(never)]
+    pub(super) fn release(&self, shard: usize, entry: usize) {
+        let now = self.clock.monotonic();
+        let long_hold = self.thresholds.long_hold;
+        let leftovers = self.shards.lock(shard).release(entry, now, long_hold);
+        if let Some(overdue) = leftovers.dispose() {
+            self.report(overdue, None);
+        }
+    }
+
     /// Tells of a wait that ended with the key.
     pub(super) fn report_wait(&self, waited: Duration, overdue: Option<Overdue>) {
         match overdue {

@@ -3,6 +3,7 @@ use std::{fmt, ops::Deref, sync::Arc};
 use tracing::trace;
 
 use super::core::Core;
+use crate::overdue::Timing;
 
 /// Exclusive use of one key; dropping it lets the next waiter in.
 #[must_use = "the key is released as soon as the guard is dropped"]
@@ -60,20 +61,19 @@ where
     core: R,
     shard: usize,
     entry: usize,
-    /// Whether it was waited for, and so its time is measured.
-    is_measured: bool,
+    timing: Timing,
 }
 
 impl<R, K> Held<R, K>
 where
     R: Deref<Target = Core<K>>,
 {
-    pub(super) fn new(core: R, shard: usize, entry: usize, is_measured: bool) -> Self {
+    pub(super) fn new(core: R, shard: usize, entry: usize, timing: Timing) -> Self {
         Self {
             core,
             shard,
             entry,
-            is_measured,
+            timing,
         }
     }
 
@@ -88,20 +88,15 @@ where
 {
     fn drop(&mut self) {
         let core = &*self.core;
-        let mut now = self.is_measured.then(|| core.clock.monotonic());
-        let leftovers = loop {
-            let mut shard = core.shards.lock(self.shard);
-            let released = shard.release(self.entry, now, core.thresholds.long_hold);
-            drop(shard);
-            match released {
-                Some(leftovers) => break leftovers,
-                // Somebody waits, or looked.
-                None => now = Some(core.clock.monotonic()),
-            }
+        let key = if self.timing.is_measured() {
+            None
+        } else {
+            core.shards.lock(self.shard).release_unmeasured(self.entry)
         };
-        if let Some(overdue) = leftovers.dispose() {
-            core.report(overdue, None);
+        if key.is_none() {
+            core.release(self.shard, self.entry);
         }
+        drop(key);
         trace!(name = core.name, "lock released");
     }
 }

@@ -202,7 +202,7 @@ impl<K> Shard<K> {
             },
             Some(Outcome::Granted) => self.claim(waiter, clone, long_wait),
             Some(Outcome::Closed) | None => {
-                *clone = self.waiters.remove(waiter).and_then(|(_, waker)| waker);
+                *clone = self.waiters.discard(waiter);
                 Polled::Closed
             }
         }
@@ -229,49 +229,55 @@ impl<K> Shard<K> {
         })
     }
 
-    /// Ends an ownership: the first waiter becomes the owner, or the entry goes. `None` if that
-    /// takes the time, because the owner has been measured.
+    /// Ends an ownership that nobody has measured, and returns the key, to be dropped. Then nobody
+    /// waits either, since whoever waits has measured it.
     #[inline]
+    pub(super) fn release_unmeasured(&mut self, entry: usize) -> Option<Key<K>> {
+        let is_measured = self.keys.get(entry)?.since.is_some();
+        if is_measured {
+            return None;
+        }
+        self.keys.remove(entry)
+    }
+
+    /// Ends an ownership: the first waiter becomes the owner, or the entry goes.
     pub(super) fn release(
         &mut self,
         entry: usize,
-        now: Option<Instant>,
+        now: Instant,
         long_hold: Duration,
-    ) -> Option<Leftovers<K>> {
+    ) -> Leftovers<K> {
         let mut leftovers = Leftovers::none();
         let Some(owner) = self.keys.get_mut(entry) else {
-            return Some(leftovers);
+            return leftovers;
         };
-        if let Some(since) = owner.since {
-            let now = now?;
-            let held_for = now.saturating_duration_since(since);
-            if held_for >= long_hold && owner.unclaimed.is_none() && !owner.is_reported {
-                leftovers.overdue = Some(owner.overdue(What::Hold, held_for));
-            }
-            if let Some(next) = owner.hand_over(&mut self.waiters, now) {
-                leftovers.wake = self.waiters.take_waker(next);
-                return Some(leftovers);
-            }
+        if let Some(held_for) = owner.held_for(now)
+            && held_for >= long_hold
+            && !owner.is_reported
+        {
+            leftovers.overdue = Some(owner.overdue(What::Hold, held_for));
         }
-        leftovers.key = self.keys.remove(entry);
-        Some(leftovers)
+        match owner.hand_over(&mut self.waiters, now) {
+            Some(next) => leftovers.wake = self.waiters.take_waker(next),
+            None => leftovers.key = self.keys.remove(entry),
+        }
+        leftovers
     }
 
     /// Removes a waiter that gives up; if it was granted the key, the grant goes on.
     pub(super) fn give_up(&mut self, waiter: usize, now: Instant) -> Leftovers<K> {
         let state = self.waiters.get(waiter).map(|w| (w.entry, w.outcome));
-        let released = match state {
-            Some((entry, Outcome::Granted)) => self.release(entry, Some(now), Duration::MAX),
+        let mut leftovers = match state {
+            Some((entry, Outcome::Granted)) => self.release(entry, now, Duration::MAX),
             Some((entry, Outcome::Waiting)) => {
                 if let Some(owner) = self.keys.get_mut(entry) {
                     self.waiters.unlink(&mut owner.queue, waiter);
                 }
-                None
+                Leftovers::none()
             }
-            Some((_, Outcome::Closed)) | None => None,
+            Some((_, Outcome::Closed)) | None => Leftovers::none(),
         };
-        let mut leftovers = released.unwrap_or(Leftovers::none());
-        leftovers.drop = self.waiters.remove(waiter).and_then(|(_, waker)| waker);
+        leftovers.drop = self.waiters.discard(waiter);
         leftovers
     }
 

@@ -246,7 +246,7 @@ impl Desk<'_> {
                 overdue: wait.long_wait(now, long_wait, self.line.len() - 1),
             };
             wakes.push(self.line.leave(self.waiters, waiter, now));
-            *waker = self.waiters.remove(waiter).and_then(|(_, old)| old);
+            *waker = self.waiters.discard(waiter);
             return through;
         };
         if let Some(new) = waker.take() {

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     AcquireError, TryAcquireError,
+    overdue::Timing,
     timeout::{Patience, current_waker, timeout},
     turn::{Turn, turn},
 };
@@ -52,7 +53,7 @@ where
         holder
     };
     // Owned before the event, whose subscriber may panic.
-    let held = Held::new(semaphore, permits, holder, false);
+    let held = Held::new(semaphore, permits, holder, Timing::Unmeasured);
     let name = &held.semaphore().name;
     trace!(name, permits, %caller, "permits acquired");
     Ok(held)
@@ -205,7 +206,7 @@ impl<R: Deref<Target = Core>> Turn for Ticket<R> {
                 overdue,
             } => {
                 // Owned before the event, whose subscriber may panic.
-                let held = Held::new(semaphore, permits, self.waiter, true);
+                let held = Held::new(semaphore, permits, self.waiter, Timing::Measured);
                 held.semaphore().report_wait(permits, waited, overdue);
                 Ok(held)
             }

@@ -38,6 +38,18 @@ impl Core {
         rt::lock(&self.state)
     }
 
+    /// Takes back what a holder has whose time is measured.
+    #[inline(never)]
+    pub(super) fn release(&self, holder: usize) {
+        let now = self.clock.monotonic();
+        let long_hold = self.thresholds.long_hold;
+        let (wakes, overdue) = self.state().release(holder, now, long_hold);
+        wakes.wake();
+        if let Some(overdue) = overdue {
+            self.report(overdue);
+        }
+    }
+
     /// Tells of a wait that ended with permits.
     pub(super) fn report_wait(&self, permits: usize, waited: Duration, overdue: Option<Overdue>) {
         match overdue {

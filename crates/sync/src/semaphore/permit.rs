@@ -3,6 +3,7 @@ use std::{fmt, ops::Deref, sync::Arc};
 use tracing::trace;
 
 use super::core::Core;
+use crate::overdue::Timing;
 
 /// Permits in use; dropping it gives them back.
 #[must_use = "the permits are given back as soon as this is dropped"]
@@ -33,17 +34,16 @@ pub(super) struct Held<R: Deref<Target = Core>> {
     semaphore: R,
     permits: usize,
     holder: usize,
-    /// Whether they were waited for, and so their time is measured.
-    is_measured: bool,
+    timing: Timing,
 }
 
 impl<R: Deref<Target = Core>> Held<R> {
-    pub(super) fn new(semaphore: R, permits: usize, holder: usize, is_measured: bool) -> Self {
+    pub(super) fn new(semaphore: R, permits: usize, holder: usize, timing: Timing) -> Self {
         Self {
             semaphore,
             permits,
             holder,
-            is_measured,
+            timing,
         }
     }
 
@@ -55,20 +55,9 @@ impl<R: Deref<Target = Core>> Held<R> {
 impl<R: Deref<Target = Core>> Drop for Held<R> {
     fn drop(&mut self) {
         let core = &*self.semaphore;
-        let mut now = self.is_measured.then(|| core.clock.monotonic());
-        let (wakes, overdue) = loop {
-            let mut state = core.state();
-            let released = state.release(self.holder, now, core.thresholds.long_hold);
-            drop(state);
-            match released {
-                Some(released) => break released,
-                // Somebody waits, or looked.
-                None => now = Some(core.clock.monotonic()),
-            }
-        };
-        wakes.wake();
-        if let Some(overdue) = overdue {
-            core.report(overdue);
+        let is_measured = self.timing.is_measured();
+        if is_measured || !core.state().release_unmeasured(self.holder) {
+            core.release(self.holder);
         }
         trace!(name = core.name, permits = self.permits, "permits released");
     }

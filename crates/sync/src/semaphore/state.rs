@@ -163,32 +163,45 @@ impl State {
         }
     }
 
-    /// Gives permits back. `None` if that takes the time, because the holder has been measured.
+    /// Takes back what a holder has, if nobody has measured it. Then nobody waits either, since
+    /// whoever waits has measured everybody.
     #[inline]
+    pub(super) fn release_unmeasured(&mut self, holder: usize) -> bool {
+        let caller = self.callers.get(holder);
+        let Some(permits) = caller.and_then(|c| c.since.is_none().then_some(c.permits)) else {
+            return false;
+        };
+        self.callers.unlink(&mut self.unmeasured, holder);
+        self.drop_holder(holder, permits);
+        true
+    }
+
+    /// Takes back what a measured holder has, and serves whose permits are free then.
     pub(super) fn release(
         &mut self,
         holder: usize,
-        now: Option<Instant>,
+        now: Instant,
         long_hold: Duration,
-    ) -> Option<(WakeList, Option<Overdue>)> {
-        let (waiting, mut overdue) = (self.queue.len(), None);
+    ) -> (WakeList, Option<Overdue>) {
+        let waiting = self.queue.len();
         let Some(caller) = self.callers.get_mut(holder) else {
-            return Some((WakeList::default(), None));
+            return (WakeList::default(), None);
         };
-        let permits = caller.permits;
-        if caller.since.is_some() {
-            let held_for = caller.age(now?);
-            if held_for >= long_hold {
-                overdue = caller.overdue(What::Hold, held_for, waiting);
-            }
+        let (permits, held_for) = (caller.permits, caller.age(now));
+        let overdue = if held_for >= long_hold {
+            caller.overdue(What::Hold, held_for, waiting)
         } else {
-            // Whoever waits has measured everybody.
-            self.callers.unlink(&mut self.unmeasured, holder);
-        }
-        self.callers.remove(holder);
+            None
+        };
+        self.drop_holder(holder, permits);
+        (self.grant(now), overdue)
+    }
+
+    #[inline]
+    fn drop_holder(&mut self, holder: usize, permits: usize) {
+        // Whoever holds has come for its permits, and so left no waker.
+        let _no_waker = self.callers.discard(holder);
         self.in_use = self.in_use.saturating_sub(permits);
-        let wakes = now.map_or_else(WakeList::default, |now| self.grant(now));
-        Some((wakes, overdue))
     }
 
     /// Takes what the waiter was granted, or has `current` woken, for which `clone` must hold a
@@ -270,7 +283,7 @@ impl State {
     }
 
     fn remove(&mut self, waiter: usize) -> Option<Waker> {
-        self.callers.remove(waiter).and_then(|(_, waker)| waker)
+        self.callers.discard(waiter)
     }
 
     /// Changes the capacity; waiters that want more than that are refused.
