@@ -131,10 +131,13 @@ async fn call_that_is_due_wakes_a_driver_whose_clock_was_moved_by_hand() {
     let woken = Arc::new(WakeCount::default());
     let waker = Arc::clone(&woken).into();
     throttle.call(()).unwrap();
-    assert!(poll_with(&mut driver, &waker).is_pending());
+    for _ in 0..2 {
+        assert!(poll_with(&mut driver, &waker).is_pending());
+    }
+    let before = woken.get();
     clock.advance(millis(100));
     throttle.call(()).unwrap();
-    assert_eq!(woken.get(), 1);
+    assert_eq!(woken.get(), before + 1);
     assert!(poll_with(&mut driver, &waker).is_pending());
     assert_eq!(throttle.snapshot().runs, 2);
 }
