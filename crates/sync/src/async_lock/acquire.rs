@@ -1,5 +1,6 @@
 use std::{
     hash::Hash,
+    mem,
     ops::Deref,
     panic::Location,
     pin::pin,
@@ -170,6 +171,7 @@ where
             core: Some(core),
             shard: index,
             waiter,
+            is_fresh: true,
         })),
         Err(_waker) => Err(LockError::QueueFull { max_waiters }),
     }
@@ -184,6 +186,9 @@ where
     core: Option<R>,
     shard: usize,
     waiter: usize,
+    /// Whether it was made in the poll that is going on, whose waker it has: whatever happened to
+    /// it since has woken that, and need not be looked for.
+    is_fresh: bool,
 }
 
 impl<R, K> Turn for Ticket<R, K>
@@ -193,6 +198,9 @@ where
     type Outcome = Result<Held<R, K>, LockError>;
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Self::Outcome> {
+        if mem::take(&mut self.is_fresh) {
+            return Poll::Pending;
+        }
         let Some(core) = &self.core else {
             return Poll::Pending;
         };

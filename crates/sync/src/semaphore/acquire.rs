@@ -1,4 +1,5 @@
 use std::{
+    mem,
     ops::Deref,
     panic::Location,
     pin::pin,
@@ -165,6 +166,7 @@ where
     Ok(Ticket {
         semaphore: Some(semaphore),
         waiter,
+        is_fresh: true,
     })
 }
 
@@ -173,12 +175,18 @@ struct Ticket<R: Deref<Target = Core>> {
     /// `None` once the ticket was turned into its outcome.
     semaphore: Option<R>,
     waiter: usize,
+    /// Whether it was made in the poll that is going on, whose waker it has: whatever happened to
+    /// it since has woken that, and need not be looked for.
+    is_fresh: bool,
 }
 
 impl<R: Deref<Target = Core>> Turn for Ticket<R> {
     type Outcome = Result<Held<R>, AcquireError>;
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Self::Outcome> {
+        if mem::take(&mut self.is_fresh) {
+            return Poll::Pending;
+        }
         let Some(semaphore) = &self.semaphore else {
             return Poll::Pending;
         };
