@@ -15,8 +15,9 @@
 //! - Guards and permits are released once, on drop, also on unwind. There is no poisoning.
 //! - No user code but a key's `Eq` runs under an internal lock: hashes are computed before, and
 //!   keys and wakers are cloned, woken and dropped outside. A panicking `Eq` does no damage.
-//! - Every queue has a bound ([`DEFAULT_MAX_WAITERS`] unless the builder says otherwise), every
-//!   retry a number of attempts and a deadline.
+//! - Every queue for a turn has a bound ([`DEFAULT_MAX_WAITERS`] unless the builder says
+//!   otherwise), every retry a number of attempts and a deadline. Callers that join a flight or an
+//!   attempt are as many as there are: each takes one place and is woken once.
 //! - Builders refuse what cannot work with a [`ConfigError`] that names the field.
 //! - Time comes from an injected [`Clock`](steadfast_clock::Clock), waits from tokio's timers, so
 //!   paused tokio time works. Nothing runs in the background.

@@ -9,7 +9,6 @@ use std::{
 
 use loom::{
     future::block_on,
-    model::Builder,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -18,14 +17,9 @@ use loom::{
 };
 use steadfast_sync::SingleFlight;
 
-type Group = SingleFlight<u8, usize, ()>;
+use super::explore;
 
-fn explore(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = Builder::new();
-    builder.preemption_bound.get_or_insert(3);
-    builder.max_branches = builder.max_branches.max(10_000);
-    builder.check(model);
-}
+type Group = SingleFlight<u8, usize, ()>;
 
 /// What is waited for: opened once, it wakes whoever was polled last.
 #[derive(Default)]

@@ -4,20 +4,14 @@ use std::sync::Arc;
 
 use loom::{
     future::block_on,
-    model::Builder,
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 use steadfast_sync::{InitCell, InitError, InitState};
 
-type Cell = InitCell<u64, ()>;
+use super::explore;
 
-fn explore(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = Builder::new();
-    builder.preemption_bound.get_or_insert(3);
-    builder.max_branches = builder.max_branches.max(10_000);
-    builder.check(model);
-}
+type Cell = InitCell<u64, ()>;
 
 fn initialise(cell: &Cell) -> Result<Arc<u64>, InitError<()>> {
     block_on(cell.get_or_init(|generation| async move { Ok(generation) }))
