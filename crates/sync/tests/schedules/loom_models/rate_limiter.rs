@@ -55,6 +55,63 @@ fn concurrent_callers_take_the_burst_and_not_a_unit_more() {
 }
 
 #[test]
+fn quota_that_changes_meanwhile_neither_makes_nor_loses_units() {
+    for (burst, per_second) in [(3, 7), (2, 5)] {
+        explore(move || {
+            let shared = Shared::new(2);
+            let threads = [
+                spawn(&shared, |shared| shared.try_acquire(1)),
+                spawn(&shared, move |shared| {
+                    let quota = Quota::per_second(per_second).unwrap();
+                    shared.limiter.set_quota(quota.with_burst(burst).unwrap());
+                }),
+            ];
+            shared.try_acquire(1);
+            join(threads);
+            assert_eq!(shared.taken.load(Ordering::Relaxed), 2);
+            assert_eq!(shared.limiter.available(), 0);
+        });
+    }
+}
+
+#[test]
+fn lower_burst_takes_away_no_more_than_exceeds_it() {
+    explore(|| {
+        let shared = Shared::new(3);
+        let lower = spawn(&shared, |shared| {
+            let quota = Quota::per_second(5).unwrap().with_burst(1).unwrap();
+            shared.limiter.set_quota(quota);
+        });
+        shared.try_acquire(1);
+        shared.try_acquire(1);
+        join([lower]);
+        let (taken, left) = (
+            shared.taken.load(Ordering::Relaxed),
+            shared.limiter.available(),
+        );
+        assert!(
+            matches!((taken, left), (1, 0) | (2, 0) | (2, 1)),
+            "{taken} taken, {left} left"
+        );
+    });
+}
+
+#[test]
+fn units_that_come_back_meanwhile_are_there_once() {
+    explore(|| {
+        let shared = Shared::new(2);
+        shared.try_acquire(2);
+        let threads = [
+            spawn(&shared, |shared| shared.limiter.refund(1)),
+            spawn(&shared, |shared| shared.try_acquire(1)),
+        ];
+        join(threads);
+        let taken = shared.taken.load(Ordering::Relaxed);
+        assert_eq!(taken + shared.limiter.available(), 3);
+    });
+}
+
+#[test]
 fn time_that_passes_meanwhile_adds_no_more_than_it_earns() {
     explore(|| {
         let shared = Shared::new(1);
