@@ -178,3 +178,18 @@ fn closing_refuses_waiters_and_leaves_holders_alone() {
         shared.assert_nothing_left();
     });
 }
+
+#[test]
+fn capacity_that_rises_serves_a_waiter_though_nobody_releases() {
+    explore(|| {
+        let semaphore = Arc::new(Semaphore::new(1).unwrap());
+        let held = semaphore.try_acquire(1).unwrap();
+        let waiter = spawn(&semaphore, |semaphore| {
+            drop(block_on(semaphore.acquire(1)).unwrap());
+        });
+        semaphore.set_capacity(2).unwrap();
+        join([waiter]);
+        drop(held);
+        assert_eq!(semaphore.available(), 2);
+    });
+}
