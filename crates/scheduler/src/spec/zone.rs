@@ -203,7 +203,7 @@ mod tests {
                 for (text, step) in specs.iter().zip(0..) {
                     let spec = Spec::parse(text, Dialect::Posix5).unwrap();
                     let Kind::Fields(fields) = &spec.0.kind else {
-                        unreachable!()
+                        panic!("{text} is made of fields")
                     };
                     for minutes in (-200..200).step_by(17 + step) {
                         let after = transition.timestamp() + SignedDuration::from_mins(minutes);

@@ -91,6 +91,41 @@ macro_rules! contended {
     }};
 }
 
+/// What was granted to a waiter that is not polled is taken back for the one behind it; both are
+/// dropped at each poll, in either order.
+macro_rules! past_a_parked_waiter {
+    ($hold:expr, $wait:expr, $check:expr) => {
+        for parked_last in [true, false] {
+            let polls = cancel_at_every_poll(
+                |_| async {
+                    let held = $hold.unwrap();
+                    let mut parked = Box::pin($wait);
+                    assert!(poll(&mut parked).is_pending());
+                    drop(held);
+                    let served = Notify::new();
+                    let behind = async {
+                        let got = $wait.await.unwrap();
+                        yield_now().await;
+                        drop(got);
+                        served.notify_one();
+                    };
+                    let parked = async {
+                        served.notified().await;
+                        drop(parked.await.unwrap());
+                    };
+                    if parked_last {
+                        both(parked, behind).await;
+                    } else {
+                        both(behind, parked).await;
+                    }
+                },
+                $check,
+            );
+            assert!(polls.await >= 3);
+        }
+    };
+}
+
 #[tokio::test(start_paused = true)]
 async fn locking_leaves_nothing_behind() {
     let lock = Arc::new(AsyncLock::new());
@@ -126,34 +161,7 @@ async fn locking_past_a_parked_waiter_leaves_nothing_behind() {
     let lock = builder.clock(Arc::new(ManualClock::ticking(EPOCH)));
     let lock = lock.build().unwrap();
     let check = |polls| assert_says(&lock, &["locked: 0", "waiters: 0"], polls);
-    for parked_last in [true, false] {
-        let polls = cancel_at_every_poll(
-            |_| async {
-                let held = lock.try_lock(1).unwrap();
-                let mut parked = Box::pin(lock.lock(1));
-                assert!(poll(&mut parked).is_pending());
-                drop(held);
-                let served = Notify::new();
-                let behind = async {
-                    let got = lock.lock(1).await.unwrap();
-                    yield_now().await;
-                    drop(got);
-                    served.notify_one();
-                };
-                let parked = async {
-                    served.notified().await;
-                    drop(parked.await.unwrap());
-                };
-                if parked_last {
-                    both(parked, behind).await;
-                } else {
-                    both(behind, parked).await;
-                }
-            },
-            check,
-        );
-        assert!(polls.await >= 3);
-    }
+    past_a_parked_waiter!(lock.try_lock(1), lock.lock(1), check);
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,34 +183,7 @@ async fn acquiring_past_a_parked_waiter_leaves_nothing_behind() {
     let semaphore = builder.clock(Arc::new(ManualClock::ticking(EPOCH)));
     let semaphore = semaphore.build().unwrap();
     let check = |polls| assert_says(&semaphore, &["in_use: 0", "tracked_callers: 0"], polls);
-    for parked_last in [true, false] {
-        let polls = cancel_at_every_poll(
-            |_| async {
-                let held = semaphore.try_acquire(3).unwrap();
-                let mut parked = Box::pin(semaphore.acquire(2));
-                assert!(poll(&mut parked).is_pending());
-                drop(held);
-                let served = Notify::new();
-                let behind = async {
-                    let got = semaphore.acquire(2).await.unwrap();
-                    yield_now().await;
-                    drop(got);
-                    served.notify_one();
-                };
-                let parked = async {
-                    served.notified().await;
-                    drop(parked.await.unwrap());
-                };
-                if parked_last {
-                    both(parked, behind).await;
-                } else {
-                    both(behind, parked).await;
-                }
-            },
-            check,
-        );
-        assert!(polls.await >= 3);
-    }
+    past_a_parked_waiter!(semaphore.try_acquire(3), semaphore.acquire(2), check);
 }
 
 #[tokio::test]

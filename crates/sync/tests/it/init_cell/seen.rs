@@ -69,7 +69,7 @@ async fn watch_reports_each_long_attempt_once() {
     let warnings = Warnings::record();
     for generation in 1..=2 {
         tokio::select! {
-            _ = cell.get_or_init(|_| pending()) => unreachable!(),
+            _ = cell.get_or_init(|_| pending()) => panic!("the attempt never ends"),
             never = registry.watch(millis(10)).unwrap() => match never {},
             () = tokio::time::sleep(millis(200)) => {}
         }

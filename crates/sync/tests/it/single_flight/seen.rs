@@ -63,7 +63,7 @@ async fn watch_reports_a_long_flight_once() {
         }
     };
     tokio::select! {
-        _ = group.run(1, pending) => unreachable!(),
+        _ = group.run(1, pending) => panic!("the work never ends"),
         () = watched => {}
     }
     let warning = warnings.take_one();
