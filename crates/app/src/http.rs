@@ -1,5 +1,6 @@
 //! The HTTP side: REST under `/api/v1`, the probes, the metrics, the page, and the door to `/ws`.
 
+mod admin;
 mod api;
 mod caller;
 mod crowd;

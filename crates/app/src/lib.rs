@@ -16,6 +16,7 @@ macro_rules! say {
 
 pub mod accounts;
 pub mod adapters;
+pub mod alerts;
 pub mod cli;
 pub mod config;
 pub mod http;

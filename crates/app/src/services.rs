@@ -17,25 +17,39 @@ mod http;
 mod hub;
 mod listener;
 mod measured;
+mod monitor;
 mod outbox;
 mod privacy;
 mod scheduler;
 mod slot;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use steadfast_clock::Clock;
-use steadfast_lifecycle::Lifecycle;
+use steadfast_lifecycle::{Lifecycle, Service};
 
 use self::{
-    admin::AdminService, assembly::Assembly, http::HttpService, hub::HubService,
-    outbox::OutboxService, privacy::PrivacyService, scheduler::SchedulerService, slot::Slot,
+    admin::AdminService,
+    assembly::Assembly,
+    database::{PostgresService, SqliteService},
+    http::HttpService,
+    hub::HubService,
+    outbox::OutboxService,
+    privacy::PrivacyService,
+    scheduler::SchedulerService,
+    slot::Slot,
 };
-use crate::config::{Config, DatabaseUrl};
+use crate::{
+    alerts::Alerts,
+    config::{Config, DatabaseUrl},
+};
 
 pub use self::data_folder::DataFolder;
 pub use self::database::{CLOSE_WITHIN, open_postgres, open_sqlite};
+
+/// How often each service is asked how it is: what `/readyz` says is that old at most.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Wires everything, and starts nothing.
 ///
@@ -51,31 +65,34 @@ pub fn compose(
     let assembly: Slot<Assembly> = Slot::empty("database");
     let builder = Lifecycle::builder()
         .clock(clock.clone())
-        .start_timeout(config.start_timeout);
+        .start_timeout(config.start_timeout)
+        .probe_interval(PROBE_INTERVAL);
     let handle = builder.handle();
-    let builder = builder.service(Arc::new(AdminService::new(
-        config.admin_listen,
-        handle,
-        metrics,
-        assembly.clone(),
-    )));
-    let builder = match &config.database {
-        DatabaseUrl::Sqlite(path) => builder.service(Arc::new(database::SqliteService::new(
-            open_sqlite(path, &config, clock.clone())?,
-            config.clone(),
-            clock.clone(),
-            assembly.clone(),
-        ))),
-        DatabaseUrl::Postgres(url) => builder.service(Arc::new(database::PostgresService::new(
-            open_postgres(url, &config, clock.clone())?,
-        ))),
+    let alerts = Alerts::new(clock.clone());
+    let (database, status): (Arc<dyn Service>, _) = match &config.database {
+        DatabaseUrl::Sqlite(path) => {
+            let database = Arc::new(open_sqlite(path, &config, clock.clone())?);
+            let status = database.subscribe();
+            let (config, clock) = (config.clone(), clock.clone());
+            let service = SqliteService::new(database, config, clock, assembly.clone());
+            (Arc::new(service), status)
+        }
+        DatabaseUrl::Postgres(url) => {
+            let database = open_postgres(url, &config, clock.clone())?;
+            let status = database.subscribe();
+            (Arc::new(PostgresService::new(database)), status)
+        }
     };
+    let admin = AdminService::new(config.admin_listen, handle, metrics, assembly.clone());
+    let builder = builder
+        .service(Arc::new(admin.watching(status, alerts.clone())))
+        .service(database);
     let lifecycle = builder
         .service(Arc::new(HubService::new(assembly.clone())))
         .service(Arc::new(SchedulerService::new(assembly.clone())))
         .service(Arc::new(OutboxService::new(assembly.clone())))
         .service(Arc::new(PrivacyService::new(assembly.clone())))
-        .service(Arc::new(HttpService::new(config, clock, assembly)))
+        .service(Arc::new(HttpService::new(config, clock, assembly, alerts)))
         .build()?;
     Ok(lifecycle)
 }

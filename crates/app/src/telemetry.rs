@@ -55,6 +55,8 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "steadfast_fire_lateness_seconds",
         "How long after their time jobs began to run"
     );
+    metrics::describe_counter!("steadfast_alerts_total", "Alerts that came up");
+    metrics::describe_gauge!("steadfast_alert_active", "Whether an alert is active");
     metrics::describe_gauge!("steadfast_service_up", "Whether a service is up");
     Ok(handle)
 }

@@ -26,11 +26,14 @@ pub enum Scope {
     /// Run and read privacy operations.
     #[serde(rename = "privacy:write")]
     PrivacyWrite,
+    /// See the system's state.
+    #[serde(rename = "admin:read")]
+    AdminRead,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SchedulesRead,
         Self::SchedulesWrite,
         Self::NotificationsRead,
@@ -38,6 +41,7 @@ impl Scope {
         Self::TopicsWrite,
         Self::UsersWrite,
         Self::PrivacyWrite,
+        Self::AdminRead,
     ];
 
     /// Its name, as stored and as in JSON.
@@ -51,6 +55,7 @@ impl Scope {
             Self::TopicsWrite => "topics:write",
             Self::UsersWrite => "users:write",
             Self::PrivacyWrite => "privacy:write",
+            Self::AdminRead => "admin:read",
         }
     }
 

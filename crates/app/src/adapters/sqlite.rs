@@ -1,12 +1,14 @@
 //! The stores, in SQLite.
 //!
-//! Each takes two pools of one database: one to read, of any size, and one to write. What reads
+//! Each takes two pools of one database behind a circuit breaker each: one to read, of any size, and
+//! one to write. What reads
 //! before it writes does so in a transaction that has the right to write from its beginning. Times
 //! are microseconds since the epoch, ids the sixteen bytes of a UUID.
 
 mod account_store;
 mod event_log;
 mod group_commit;
+mod guarded_pool;
 mod migrations;
 mod notification_store;
 mod outbox_store;
@@ -17,6 +19,7 @@ mod rows;
 mod schedule_store;
 
 pub use account_store::{ACCOUNT_MIGRATIONS, SqliteAccountStore};
+pub use guarded_pool::{GuardedPool, refusal};
 pub use migrations::{NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS};
 pub use notification_store::SqliteNotificationStore;
 pub use privacy_store::SqlitePrivacyStore;

@@ -74,6 +74,11 @@ pub const KEYS: &[Key] = &[
         help: "sqlite://PATH; unset: steadfast.db in data_dir (postgres:// is not stored in yet)",
         secret: true,
     },
+    key(
+        "database_busy_timeout",
+        Some("5s"),
+        "how long a write waits for another process that holds the database",
+    ),
     Key {
         name: "redis_url",
         default: None,

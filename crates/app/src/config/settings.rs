@@ -20,6 +20,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Which database.
     pub database: DatabaseUrl,
+    /// How long a write waits for another process that holds the database.
+    pub database_busy_timeout: Duration,
     /// Where browsers reach the service, if not at `listen`.
     pub public_url: Option<Uri>,
     /// The most frequent schedule that a user may have.
@@ -83,6 +85,7 @@ impl Config {
             database: layers
                 .optional("database_url", database_url)?
                 .unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("steadfast.db"))),
+            database_busy_timeout: layers.parse("database_busy_timeout", duration)?,
             public_url: layers.optional("public_url", public_url)?,
             min_interval: layers.parse("min_interval", duration)?,
             start_timeout: layers.parse("start_timeout", duration)?,

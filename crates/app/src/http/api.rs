@@ -1,6 +1,8 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use http::Uri;
+use steadfast_clock::Clock;
+use steadfast_db_init::{Database, SqliteBackend};
 use steadfast_lifecycle::LifecycleHandle;
 use steadfast_notifications::{Notifications, Schedules};
 use steadfast_privacy::Privacy;
@@ -9,7 +11,11 @@ use steadfast_ws_hub::{Disconnect, Hub, Limits};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{RequestLimits, Tickets};
-use crate::accounts::{Accounts, User};
+use crate::{
+    accounts::{Accounts, User},
+    adapters::sqlite::GuardedPool,
+    alerts::Alerts,
+};
 
 /// Everything that the handlers of requests work with; clones share it.
 #[derive(Clone, Debug)]
@@ -32,6 +38,14 @@ pub struct ApiParts {
     pub hub: Hub,
     /// How the service is.
     pub lifecycle: LifecycleHandle,
+    /// What is wrong.
+    pub alerts: Alerts,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The database.
+    pub database: Arc<Database<SqliteBackend>>,
+    /// Its pools, as the stores use them.
+    pub pools: [GuardedPool; 2],
     /// How many requests each may make.
     pub limits: Arc<RequestLimits>,
     /// Tickets for WebSockets.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
@@ -16,6 +18,9 @@ use crate::{
     accounts::{Role, Scope},
     adapters::privacy::key,
 };
+
+/// When to ask again while privacy is down: nobody knows when it will be up.
+const DOWN_RETRY: Duration = Duration::from_secs(30);
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -55,6 +60,7 @@ async fn runs(
     Query(query): Query<RunsQuery>,
 ) -> Result<axum::Json<PageView<Run>>, Problem> {
     may_read(&caller)?;
+    is_up(&api)?;
     let limit = page_limit(query.limit)?;
     let runs = api
         .privacy
@@ -80,6 +86,7 @@ async fn run(
     Json(request): Json<RunRequest>,
 ) -> Result<StatusCode, Problem> {
     caller.require_role(Role::Admin, Scope::PrivacyWrite)?;
+    is_up(&api)?;
     let asked = api.privacy_jobs.run_now(&key(request.operation)).await;
     asked.map_err(|error| Problem::unavailable(&error))?;
     Ok(StatusCode::ACCEPTED)
@@ -98,6 +105,7 @@ async fn latest_report(
     caller: Caller,
 ) -> Result<axum::Json<ComplianceReport>, Problem> {
     may_read(&caller)?;
+    is_up(&api)?;
     let report = api.privacy.latest_report().await?;
     report
         .map(axum::Json)
@@ -115,6 +123,19 @@ async fn policies(
 ) -> Result<axum::Json<Vec<RetentionPolicy>>, Problem> {
     may_read(&caller)?;
     Ok(axum::Json(api.privacy.policies().to_vec()))
+}
+
+/// Privacy may be down while the rest of the service works.
+fn is_up(api: &Api) -> Result<(), Problem> {
+    let snapshot = api.lifecycle.snapshot();
+    match snapshot.service("privacy") {
+        Some(privacy) if privacy.state.is_up() => Ok(()),
+        _ => Err(Problem::new(
+            Kind::Unavailable,
+            "the privacy service is down; /api/v1/admin/health says why",
+        )
+        .retry_after(DOWN_RETRY)),
+    }
 }
 
 /// Administrators and auditors see what is done about privacy.

@@ -69,7 +69,7 @@ async fn ready(State(lifecycle): State<LifecycleHandle>) -> impl IntoResponse {
     )
 }
 
-fn status_name(status: Status) -> &'static str {
+pub(super) fn status_name(status: Status) -> &'static str {
     match status {
         Status::Starting => "starting",
         Status::Running => "running",
@@ -82,7 +82,7 @@ fn status_name(status: Status) -> &'static str {
     }
 }
 
-fn state_name(state: ServiceState) -> &'static str {
+pub(super) fn state_name(state: ServiceState) -> &'static str {
     match state {
         ServiceState::Pending => "pending",
         ServiceState::Starting => "starting",

@@ -18,7 +18,7 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Api, MAX_BODY, SESSION_COOKIE, limits, notifications, privacy, probes,
+    Api, MAX_BODY, SESSION_COOKIE, admin, limits, notifications, privacy, probes,
     problem::{self, Kind, Problem, ProblemBody},
     request_id, schedules, session, setup, tokens, users, web, ws,
 };
@@ -119,6 +119,7 @@ fn api_v1() -> OpenApiRouter<Api> {
         .merge(schedules::routes())
         .merge(notifications::routes())
         .merge(privacy::routes())
+        .merge(admin::routes())
         .merge(ws::routes());
     OpenApiRouter::with_openapi(Documentation::openapi()).nest("/api/v1", v1)
 }

@@ -2,12 +2,15 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use metrics_exporter_prometheus::PrometheusHandle;
+use steadfast_db_init::Status as DatabaseStatus;
 use steadfast_lifecycle::{
     Health, LifecycleHandle, Service, ServiceError, ServiceSpec, StartContext, StopContext,
 };
 
-use super::{assembly::Assembly, listener::Listener, slot::Slot};
-use crate::http::admin_router;
+use tokio::sync::watch;
+
+use super::{assembly::Assembly, background::Background, listener::Listener, monitor, slot::Slot};
+use crate::{alerts::Alerts, http::admin_router};
 
 /// The admin listener: first up and last down, so that the probes answer throughout.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub(super) struct AdminService {
     lifecycle: LifecycleHandle,
     metrics: PrometheusHandle,
     assembly: Slot<Assembly>,
+    watched: Option<(watch::Receiver<DatabaseStatus>, Alerts)>,
+    monitor: Background,
 }
 
 impl AdminService {
@@ -30,7 +35,19 @@ impl AdminService {
             lifecycle,
             metrics,
             assembly,
+            watched: None,
+            monitor: Background::default(),
         }
+    }
+
+    /// Also looks for what is wrong, as long as it is up.
+    pub(super) fn watching(
+        mut self,
+        database: watch::Receiver<DatabaseStatus>,
+        alerts: Alerts,
+    ) -> Self {
+        self.watched = Some((database, alerts));
+        self
     }
 }
 
@@ -50,11 +67,17 @@ impl Service for AdminService {
         };
         let router = admin_router(self.lifecycle.clone(), render);
         let address = self.listener.start(router).await?;
+        if let Some((database, alerts)) = self.watched.clone() {
+            let lifecycle = self.lifecycle.clone();
+            self.monitor
+                .begin(|stop| monitor::watch(lifecycle, database, alerts, stop));
+        }
         say!("probes and metrics at http://{address}");
         Ok(())
     }
 
     async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
+        self.monitor.end().await;
         self.listener.stop().await;
         Ok(())
     }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use steadfast_clock::Clock;
-use steadfast_db_init::SqlitePools;
+use steadfast_db_init::{Database, SqliteBackend, SqlitePools};
 use steadfast_lease::MemoryBackend;
 use steadfast_notifications::{
     IdSource, Notifications, OutboxRelay, OutboxSignal, ScheduleFired, SchedulerJobs, Schedules,
@@ -19,7 +19,8 @@ use crate::{
         hub::{ChannelHistory, HubPush, TokenAuthenticator, TopicAuthorizer},
         privacy::PrivacyRuns,
         sqlite::{
-            SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore, SqliteScheduleStore,
+            GuardedPool, SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore,
+            SqliteScheduleStore,
         },
     },
     config::Config,
@@ -36,6 +37,9 @@ const TOPIC_HISTORY: usize = 100;
 /// closes. Nothing in it runs until its service starts it.
 #[derive(Debug)]
 pub(super) struct Assembly {
+    pub(super) database: Arc<Database<SqliteBackend>>,
+    /// To read, and to write.
+    pub(super) pools: [GuardedPool; 2],
     pub(super) accounts: Arc<Accounts>,
     pub(super) hub: Hub,
     pub(super) notifications: Arc<Notifications>,
@@ -49,11 +53,12 @@ pub(super) struct Assembly {
 impl Assembly {
     /// Joins the crates to each other and to the database.
     pub(super) fn new(
+        database: Arc<Database<SqliteBackend>>,
         pools: &SqlitePools,
         config: &Config,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let (reader, writer) = (pools.reader.clone(), pools.writer.clone());
+        let (reader, writer) = GuardedPool::pair(pools, clock)?;
         let ids = new_ids(clock)?;
 
         let account_store = Arc::new(SqliteAccountStore::new(reader.clone(), writer.clone()));
@@ -84,7 +89,7 @@ impl Assembly {
             .build()?;
 
         let schedule_store = Arc::new(SqliteScheduleStore::new(reader.clone(), writer.clone()));
-        let job_store = Arc::new(SqliteJobStore::new(writer.clone()));
+        let job_store = Arc::new(SqliteJobStore::new(pools.writer.clone()));
         let fired = ScheduleFired::new(schedule_store.clone(), notifications.clone())?;
         let fired = Arc::new(Measured::new(NOTIFICATIONS, fired));
         let scheduler = Scheduler::builder(NOTIFICATIONS, job_store.clone(), fired)
@@ -96,7 +101,7 @@ impl Assembly {
             .min_interval(config.min_interval)
             .build()?;
 
-        let privacy_store = Arc::new(SqlitePrivacyStore::new(reader, writer));
+        let privacy_store = Arc::new(SqlitePrivacyStore::new(reader.clone(), writer.clone()));
         let lease = Arc::new(MemoryBackend::with_clock(clock.clone()));
         let privacy = Privacy::builder(privacy_store.clone(), privacy_store, lease)
             .clock(clock.clone())
@@ -108,6 +113,8 @@ impl Assembly {
             .build()?;
 
         Ok(Self {
+            database,
+            pools: [reader, writer],
             accounts,
             hub,
             notifications,

@@ -23,7 +23,7 @@ pub const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// The database, and all that is built on its pools.
 #[derive(Debug)]
 pub(super) struct SqliteService {
-    database: Database<SqliteBackend>,
+    database: Arc<Database<SqliteBackend>>,
     config: Arc<Config>,
     clock: Arc<dyn Clock>,
     assembly: Slot<Assembly>,
@@ -32,7 +32,7 @@ pub(super) struct SqliteService {
 
 impl SqliteService {
     pub(super) fn new(
-        database: Database<SqliteBackend>,
+        database: Arc<Database<SqliteBackend>>,
         config: Arc<Config>,
         clock: Arc<dyn Clock>,
         assembly: Slot<Assembly>,
@@ -61,7 +61,7 @@ impl Service for SqliteService {
             .initialize()
             .await
             .map_err(ServiceError::permanent)?;
-        let assembly = Assembly::new(&pools, &self.config, &self.clock);
+        let assembly = Assembly::new(self.database.clone(), &pools, &self.config, &self.clock);
         self.assembly
             .fill(assembly.map_err(ServiceError::permanent)?);
         Ok(())
@@ -84,6 +84,14 @@ impl Service for SqliteService {
     }
 
     async fn health(&self) -> Health {
+        // The stores' own experience comes first: it says more than one answer does.
+        if let Some(assembly) = self.assembly.peek() {
+            for pool in &assembly.pools {
+                if let Err(refused) = pool.check().await {
+                    return Health::unhealthy(refused);
+                }
+            }
+        }
         if let Err(error) = self.database.ping().await {
             return Health::unhealthy(error.to_string());
         }
@@ -143,7 +151,8 @@ pub fn open_sqlite(
     config: &Config,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Database<SqliteBackend>> {
-    let backend = SqliteBackend::new(path, SqliteOptions::default())?;
+    let options = SqliteOptions::default().busy_timeout(config.database_busy_timeout);
+    let backend = SqliteBackend::new(path, options)?;
     let builder = Database::builder(backend).migrations(migrations()?);
     Ok(builder.deadline(deadline(config)).clock(clock).build()?)
 }

@@ -8,6 +8,7 @@ use steadfast_lifecycle::{
 
 use super::{assembly::Assembly, background::Background, listener::Listener, slot::Slot};
 use crate::{
+    alerts::Alerts,
     config::Config,
     http::{Api, ApiParts, RequestLimits, Tickets, router},
 };
@@ -18,6 +19,7 @@ pub(super) struct HttpService {
     config: Arc<Config>,
     clock: Arc<dyn Clock>,
     assembly: Slot<Assembly>,
+    alerts: Alerts,
     listener: Listener,
     after_requests: Background,
 }
@@ -27,6 +29,7 @@ impl HttpService {
         config: Arc<Config>,
         clock: Arc<dyn Clock>,
         assembly: Slot<Assembly>,
+        alerts: Alerts,
     ) -> Self {
         Self {
             listener: Listener::new(config.listen),
@@ -34,6 +37,7 @@ impl HttpService {
             config,
             clock,
             assembly,
+            alerts,
         }
     }
 
@@ -49,6 +53,10 @@ impl HttpService {
             privacy_jobs: assembly.privacy_jobs.clone(),
             hub: assembly.hub.clone(),
             lifecycle,
+            alerts: self.alerts.clone(),
+            clock: self.clock.clone(),
+            database: assembly.database.clone(),
+            pools: assembly.pools.clone(),
             limits: Arc::new(limits),
             tickets: Tickets::new(self.clock.clone()),
             tasks,

@@ -22,10 +22,10 @@ const USERS: usize = 500;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn schedules_due_in_the_same_second_are_all_stored_and_pushed_once() {
     let stores = Stores::open().await;
-    let (reader, writer) = (stores.pools.reader.clone(), stores.pools.writer.clone());
+    let (reader, writer) = stores.guarded();
     let clock = Arc::new(ManualClock::ticking(at("2026-03-02T08:00:00Z")));
     let schedule_store = Arc::new(SqliteScheduleStore::new(reader.clone(), writer.clone()));
-    let store = Arc::new(SqliteNotificationStore::new(reader, writer.clone()));
+    let store = Arc::new(SqliteNotificationStore::new(reader, writer));
     let signal = OutboxSignal::new();
     let users = Arc::new(FakeUsers::new([]));
     let notifications =
@@ -37,7 +37,7 @@ async fn schedules_due_in_the_same_second_are_all_stored_and_pushed_once() {
         .build()
         .unwrap();
     let fired = ScheduleFired::new(schedule_store.clone(), Arc::new(notifications)).unwrap();
-    let jobs = Arc::new(SqliteJobStore::new(writer));
+    let jobs = Arc::new(SqliteJobStore::new(stores.pools.writer.clone()));
     let scheduler = Scheduler::builder("burst", jobs, Arc::new(fired))
         .clock(clock.clone())
         .build()

@@ -17,3 +17,4 @@ mod schedules;
 mod start_up;
 mod stores;
 mod survival;
+mod trouble;

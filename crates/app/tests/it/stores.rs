@@ -5,10 +5,10 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::SqlitePool;
 use steadfast_app::adapters::sqlite::{
-    ACCOUNT_MIGRATIONS, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS, SqliteNotificationStore,
-    SqlitePrivacyStore, SqliteScheduleStore,
+    ACCOUNT_MIGRATIONS, GuardedPool, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS,
+    SqliteNotificationStore, SqlitePrivacyStore, SqliteScheduleStore,
 };
-use steadfast_clock::ManualClock;
+use steadfast_clock::{Clock, ManualClock, SystemClock};
 use steadfast_db_init::{Database, MigrationSet, SqliteBackend, SqliteOptions, SqlitePools};
 use steadfast_notifications::{
     Draft, FireOutcome, IdSource, NewSchedule, NotificationId, NotificationStore, Occurrence,
@@ -42,16 +42,24 @@ impl Stores {
         }
     }
 
+    pub(crate) fn guarded(&self) -> (GuardedPool, GuardedPool) {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        GuardedPool::pair(&self.pools, &clock).unwrap()
+    }
+
     fn schedules(&self) -> SqliteScheduleStore {
-        SqliteScheduleStore::new(self.pools.reader.clone(), self.pools.writer.clone())
+        let (reader, writer) = self.guarded();
+        SqliteScheduleStore::new(reader, writer)
     }
 
     fn notifications(&self) -> SqliteNotificationStore {
-        SqliteNotificationStore::new(self.pools.reader.clone(), self.pools.writer.clone())
+        let (reader, writer) = self.guarded();
+        SqliteNotificationStore::new(reader, writer)
     }
 
     fn privacy(&self) -> SqlitePrivacyStore {
-        SqlitePrivacyStore::new(self.pools.reader.clone(), self.pools.writer.clone())
+        let (reader, writer) = self.guarded();
+        SqlitePrivacyStore::new(reader, writer)
     }
 
     async fn close(self) {
@@ -224,7 +232,9 @@ async fn numbers_have_no_gap_while_another_process_writes_and_a_cleanup_deletes(
     let path = stores.folder.path().join("test.db");
     let other = database(&path);
     let pools = other.initialize().await.unwrap();
-    let other = SqliteNotificationStore::new(pools.reader.clone(), pools.writer.clone());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (reader, writer) = GuardedPool::pair(&pools, &clock).unwrap();
+    let other = SqliteNotificationStore::new(reader, writer);
     let writers = [Arc::new(stores.notifications()), Arc::new(other)];
     let user = UserId::new(stores.ids.next_id());
     let old = Timestamp::UNIX_EPOCH;

@@ -1,9 +1,12 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
+use sqlx::{Row as _, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::rows::{broken, is_transient, optional_time, time};
+use super::{
+    guarded_pool::GuardedPool,
+    rows::{broken, is_transient, optional_time, time},
+};
 use crate::accounts::{
     AccountStore, Role, Scope, SecretHash, Session, StoreError, StoredUser, Token, User, Username,
 };
@@ -68,14 +71,14 @@ pub const ACCOUNT_MIGRATIONS: &[(u32, &str, &str)] = &[(
 /// Users, sessions and tokens in SQLite.
 #[derive(Clone, Debug)]
 pub struct SqliteAccountStore {
-    reader: SqlitePool,
-    writer: SqlitePool,
+    reader: GuardedPool,
+    writer: GuardedPool,
 }
 
 impl SqliteAccountStore {
     /// On a database that has [`ACCOUNT_MIGRATIONS`].
     #[must_use]
-    pub fn new(reader: SqlitePool, writer: SqlitePool) -> Self {
+    pub fn new(reader: GuardedPool, writer: GuardedPool) -> Self {
         Self { reader, writer }
     }
 }

@@ -5,7 +5,10 @@ use sqlx::{Row as _, sqlite::SqliteRow};
 use steadfast_notifications::{EventPayload, MAX_EVENTS_PER_USER, UserEvent, UserId};
 use tracing::error;
 
-use super::rows::{Tx, column, number};
+use super::{
+    guarded_pool::Tx,
+    rows::{column, number},
+};
 
 /// A part of a user's log.
 pub(super) const EVENTS: &str = "SELECT position, payload FROM user_event

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
+use sqlx::{Row as _, sqlite::SqliteRow};
 use steadfast_notifications::{
     Draft, EventPage, EventPayload, FireOutcome, IdempotencyClaim, Notification, NotificationId,
     NotificationQuery, NotificationStore, Occurrence, Order, PortError, PublishOutcome, ScheduleId,
@@ -13,7 +13,8 @@ use uuid::Uuid;
 use super::{
     event_log::{append_event, from_json, read_events, to_json},
     group_commit::GroupCommit,
-    rows::{Tx, begin, column, is_transient, number, optional_time, time},
+    guarded_pool::{GuardedPool, Tx},
+    rows::{column, is_transient, number, optional_time, time},
 };
 
 /// Marks a user's oldest unread notifications as read.
@@ -34,8 +35,8 @@ pub(super) const IS_ENABLED: &str =
 /// Notifications, occurrences, idempotency keys, event logs and the outbox in SQLite.
 #[derive(Clone, Debug)]
 pub struct SqliteNotificationStore {
-    pub(super) reader: SqlitePool,
-    pub(super) writer: SqlitePool,
+    pub(super) reader: GuardedPool,
+    pub(super) writer: GuardedPool,
     pub(super) settlements: Arc<GroupCommit<(UserId, u64, Settlement), ()>>,
     fires: Arc<GroupCommit<(Draft, Occurrence), FireOutcome>>,
 }
@@ -43,7 +44,7 @@ pub struct SqliteNotificationStore {
 impl SqliteNotificationStore {
     /// On a database that has [`NOTIFICATION_MIGRATIONS`](super::NOTIFICATION_MIGRATIONS).
     #[must_use]
-    pub fn new(reader: SqlitePool, writer: SqlitePool) -> Self {
+    pub fn new(reader: GuardedPool, writer: GuardedPool) -> Self {
         Self {
             reader,
             writer,
@@ -57,7 +58,7 @@ impl SqliteNotificationStore {
         draft: &Draft,
         claim: Option<&IdempotencyClaim>,
     ) -> sqlx::Result<PublishOutcome> {
-        let mut tx = begin(&self.writer).await?;
+        let mut tx = self.writer.begin().await?;
         if let Some(claim) = claim
             && let Some(outcome) = replay(&mut tx, claim, draft.created_at).await?
         {
@@ -77,14 +78,14 @@ impl SqliteNotificationStore {
         if let Some(outcome) = together.await {
             return Ok(outcome);
         }
-        let mut tx = begin(&self.writer).await?;
+        let mut tx = self.writer.begin().await?;
         let outcome = fire(&mut tx, draft, occurrence).await?;
         tx.commit().await?;
         Ok(outcome)
     }
 
     async fn fire_all(&self, fires: Vec<(Draft, Occurrence)>) -> sqlx::Result<Vec<FireOutcome>> {
-        let mut tx = begin(&self.writer).await?;
+        let mut tx = self.writer.begin().await?;
         let mut outcomes = Vec::with_capacity(fires.len());
         for (draft, occurrence) in fires {
             outcomes.push(fire(&mut tx, &draft, occurrence).await?);
@@ -117,7 +118,7 @@ impl SqliteNotificationStore {
         ids: &[NotificationId],
         at: Timestamp,
     ) -> sqlx::Result<Vec<NotificationId>> {
-        let mut tx = begin(&self.writer).await?;
+        let mut tx = self.writer.begin().await?;
         let mut read = Vec::new();
         for id in ids {
             let done = sqlx::query(
@@ -143,7 +144,7 @@ impl SqliteNotificationStore {
         at: Timestamp,
         limit: u32,
     ) -> sqlx::Result<Vec<NotificationId>> {
-        let mut tx = begin(&self.writer).await?;
+        let mut tx = self.writer.begin().await?;
         let read: Vec<Uuid> = sqlx::query_scalar(READ_UP_TO)
             .bind(user.uuid())
             .bind(column(seq))
@@ -161,7 +162,7 @@ impl SqliteNotificationStore {
         ids: &[NotificationId],
         at: Timestamp,
     ) -> sqlx::Result<Vec<NotificationId>> {
-        let mut tx = begin(&self.writer).await?;
+        let mut tx = self.writer.begin().await?;
         let mut deleted = Vec::new();
         for id in ids {
             let done = sqlx::query("DELETE FROM notification WHERE id = ?1 AND user_id = ?2")

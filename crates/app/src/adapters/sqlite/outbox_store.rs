@@ -6,8 +6,9 @@ use steadfast_notifications::{OutboxClaim, OutboxStore, PortError, Settlement, U
 use super::{
     SqliteNotificationStore,
     event_log::claim_events,
+    guarded_pool::Tx,
     notification_store::port_error,
-    rows::{Tx, begin, broken, column, number},
+    rows::{broken, column, number},
 };
 
 /// Who waits, the longest waiting first.
@@ -43,7 +44,7 @@ impl SqliteNotificationStore {
             // Most polls end here, without having kept the writer from anybody.
             return Ok(Vec::new());
         }
-        let mut tx = begin(&self.writer).await?;
+        let mut tx = self.writer.begin().await?;
         let epoch: String = sqlx::query_scalar("SELECT epoch FROM event_epoch WHERE id = 1")
             .fetch_one(&mut *tx)
             .await?;
@@ -95,7 +96,7 @@ impl SqliteNotificationStore {
         &self,
         settlements: Vec<(UserId, u64, Settlement)>,
     ) -> sqlx::Result<Vec<()>> {
-        let mut tx = begin(&self.writer).await?;
+        let mut tx = self.writer.begin().await?;
         let mut settled = Vec::with_capacity(settlements.len());
         for (user, claim, settlement) in settlements {
             settled.push(settle(&mut tx, user, claim, settlement).await?);

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::{
-    Row as _, Sqlite, SqlitePool,
+    Row as _, Sqlite,
     query::Query,
     sqlite::{SqliteArguments, SqliteRow},
 };
@@ -10,13 +10,16 @@ use steadfast_privacy::{
     RunStatus, Trigger,
 };
 
-use super::rows::{begin, broken, column, is_transient, number, optional_time, time, timestamp};
+use super::{
+    guarded_pool::GuardedPool,
+    rows::{broken, column, is_transient, number, optional_time, time, timestamp},
+};
 
 /// The ages of the records of all crates, and the log of privacy runs, in SQLite.
 #[derive(Clone, Debug)]
 pub struct SqlitePrivacyStore {
-    reader: SqlitePool,
-    writer: SqlitePool,
+    reader: GuardedPool,
+    writer: GuardedPool,
 }
 
 /// The statements about one kind of record, each of which reads one index from its old end.
@@ -101,12 +104,12 @@ impl SqlitePrivacyStore {
     /// On a database that has [`PRIVACY_MIGRATIONS`](super::PRIVACY_MIGRATIONS) and the tables of
     /// the other crates.
     #[must_use]
-    pub const fn new(reader: SqlitePool, writer: SqlitePool) -> Self {
+    pub fn new(reader: GuardedPool, writer: GuardedPool) -> Self {
         Self { reader, writer }
     }
 
     async fn try_begin(&self, run: &Run) -> sqlx::Result<()> {
-        let mut tx = begin(&self.writer).await?;
+        let mut tx = self.writer.begin().await?;
         if run.status == RunStatus::Running {
             fail_unfinished(run.operation, run.started_at)
                 .execute(&mut *tx)

@@ -1,21 +1,14 @@
 //! What the stores share: how values stand in columns, and how errors are judged.
 
 use jiff::Timestamp;
-use sqlx::{ColumnIndex, Row as _, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
+use sqlx::{ColumnIndex, Row as _, sqlite::SqliteRow};
 use steadfast_db_init::{Class, classify_sqlite};
 
-/// A transaction of a writer, or the snapshot of a reader.
-pub(super) type Tx = Transaction<'static, Sqlite>;
-
-/// Begins a transaction that has the one right to write from the start, so that it cannot fail
-/// halfway because another has written since it read.
-pub(super) async fn begin(writer: &SqlitePool) -> sqlx::Result<Tx> {
-    writer.begin_with("BEGIN IMMEDIATE").await
-}
+use super::guarded_pool::refusal;
 
 /// Whether the same call may succeed later.
 pub(super) fn is_transient(error: &sqlx::Error) -> bool {
-    classify_sqlite(error) == Class::Transient
+    classify_sqlite(error) == Class::Transient || refusal(error).is_some()
 }
 
 /// Reads a time.

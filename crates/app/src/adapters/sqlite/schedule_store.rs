@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
+use sqlx::{Row as _, sqlite::SqliteRow};
 use steadfast_notifications::{
     Channel, Dialect, InsertOutcome, Misfire, PortError, RemoveOutcome, Schedule, ScheduleId,
     ScheduleStore, StoredSchedule, SyncMark, UpdateOutcome, UserId,
@@ -7,8 +7,9 @@ use steadfast_notifications::{
 use uuid::Uuid;
 
 use super::{
+    guarded_pool::{GuardedPool, Tx},
     notification_store::port_error,
-    rows::{Tx, begin, broken, column, number, time},
+    rows::{broken, column, number, time},
 };
 
 /// A page of a user's schedules.
@@ -22,19 +23,19 @@ pub(super) const OUT_OF_SYNC: &str = "SELECT id FROM schedule
 /// Schedules in SQLite.
 #[derive(Clone, Debug)]
 pub struct SqliteScheduleStore {
-    reader: SqlitePool,
-    writer: SqlitePool,
+    reader: GuardedPool,
+    writer: GuardedPool,
 }
 
 impl SqliteScheduleStore {
     /// On a database that has [`NOTIFICATION_MIGRATIONS`](super::NOTIFICATION_MIGRATIONS).
     #[must_use]
-    pub const fn new(reader: SqlitePool, writer: SqlitePool) -> Self {
+    pub fn new(reader: GuardedPool, writer: GuardedPool) -> Self {
         Self { reader, writer }
     }
 
     async fn try_insert(&self, schedule: &Schedule, limit: u32) -> sqlx::Result<InsertOutcome> {
-        let mut tx = begin(&self.writer).await?;
+        let mut tx = self.writer.begin().await?;
         // Counts no further than the limit.
         let owned: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM
@@ -72,7 +73,7 @@ impl SqliteScheduleStore {
     }
 
     async fn try_update(&self, schedule: &Schedule, expected: u64) -> sqlx::Result<UpdateOutcome> {
-        let mut tx = begin(&self.writer).await?;
+        let mut tx = self.writer.begin().await?;
         match version(&mut tx, schedule.user_id, schedule.id).await? {
             None => return Ok(UpdateOutcome::Missing),
             Some(actual) if actual != expected => return Ok(UpdateOutcome::Stale { actual }),
@@ -106,7 +107,7 @@ impl SqliteScheduleStore {
         id: ScheduleId,
         expected: Option<u64>,
     ) -> sqlx::Result<RemoveOutcome> {
-        let mut tx = begin(&self.writer).await?;
+        let mut tx = self.writer.begin().await?;
         let Some(actual) = version(&mut tx, user, id).await? else {
             return Ok(RemoveOutcome::Missing);
         };

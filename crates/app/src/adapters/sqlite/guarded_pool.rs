@@ -1,0 +1,265 @@
+use std::{
+    io,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt as _, Stream, StreamExt as _, TryStreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+use sqlx::{
+    Either, Execute, Executor, SqlStr, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    sqlite::{SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo},
+};
+use steadfast_clock::Clock;
+use steadfast_db_init::{Class, SqlitePools, classify_sqlite};
+use steadfast_sync::{
+    BreakerOpen, BreakerPermit, BreakerState, CircuitBreaker, CircuitBreakerSnapshot, ConfigError,
+};
+
+/// Failures in a row after which calls are refused.
+const FAILURES: u32 = 5;
+
+/// For how long they are refused before one is tried, at first and at most.
+const OPEN_FOR: Duration = Duration::from_secs(2);
+const OPEN_FOR_AT_MOST: Duration = Duration::from_secs(30);
+
+/// A pool of the database behind a circuit breaker: the one way of the stores to it.
+///
+/// What counts as a failure is that the database is locked, does not get to it in time, or cannot
+/// read or write its file. An error of the statement, such as a broken constraint, shows that the
+/// database works. While the breaker is open, calls fail at once with [`BreakerOpen`].
+#[derive(Clone, Debug)]
+pub struct GuardedPool {
+    pool: SqlitePool,
+    breaker: Arc<CircuitBreaker>,
+    begin: &'static str,
+}
+
+impl GuardedPool {
+    /// The pools to read and to write, each with a breaker of its own: while another process holds
+    /// the right to write, what only reads goes on.
+    ///
+    /// # Errors
+    ///
+    /// Never with the settings that this file names.
+    pub fn pair(pools: &SqlitePools, clock: &Arc<dyn Clock>) -> Result<(Self, Self), ConfigError> {
+        let guard = |pool: &SqlitePool, name: &str, begin: &'static str| {
+            let breaker = CircuitBreaker::builder()
+                .name(name)
+                .consecutive_failures(FAILURES)
+                .open_for(OPEN_FOR)
+                .open_growth(2.0, OPEN_FOR_AT_MOST)
+                .clock(clock.clone())
+                .build()?;
+            Ok(Self {
+                pool: pool.clone(),
+                breaker: Arc::new(breaker),
+                begin,
+            })
+        };
+        let reader = guard(&pools.reader, "database-reader", "BEGIN")?;
+        // What reads before it writes must have the right to write from the start, so that it
+        // cannot fail halfway because another has written since.
+        let writer = guard(&pools.writer, "database-writer", "BEGIN IMMEDIATE")?;
+        Ok((reader, writer))
+    }
+
+    /// The pool itself, for whoever judges its errors without us.
+    #[must_use]
+    pub fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// The breaker's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.breaker.name()
+    }
+
+    /// How the breaker is.
+    #[must_use]
+    pub fn breaker(&self) -> CircuitBreakerSnapshot {
+        self.breaker.snapshot()
+    }
+
+    /// Looks whether calls are let through. Where it is time to try one, it is this one.
+    ///
+    /// # Errors
+    ///
+    /// Why calls are refused, for people.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, nothing was tried.
+    pub async fn check(&self) -> Result<(), String> {
+        let refused = || format!("{} refuses calls after repeated failures", self.name());
+        match self.breaker.state() {
+            BreakerState::Closed => Ok(()),
+            BreakerState::HalfOpen => match self.try_transaction().await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(format!("{}: {error}", refused())),
+            },
+            BreakerState::Open | BreakerState::Isolated => Err(refused()),
+        }
+    }
+
+    /// Begins a transaction; of the writer, one that has the one right to write.
+    pub(super) async fn begin(&self) -> sqlx::Result<Tx> {
+        let permit = self.admit()?;
+        let begun = self.pool.begin_with(self.begin).await;
+        Ok(Tx {
+            transaction: judged(permit, begun)?,
+            breaker: Arc::clone(&self.breaker),
+        })
+    }
+
+    async fn try_transaction(&self) -> sqlx::Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query("SELECT count(*) FROM sqlite_schema")
+            .execute(&mut *tx)
+            .await
+            .map(drop)
+    }
+
+    fn admit(&self) -> sqlx::Result<BreakerPermit<'_>> {
+        let admitted = self.breaker.try_acquire();
+        admitted.map_err(|open| sqlx::Error::Io(io::Error::other(open)))
+    }
+}
+
+/// The refusal by an open breaker in an error's chain of causes, if there is one.
+#[must_use]
+pub fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<BreakerOpen> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
+        let error = error.downcast_ref::<io::Error>()?.get_ref()?;
+        error.downcast_ref::<BreakerOpen>().copied()
+    })
+}
+
+/// A transaction of a writer, or the snapshot of a reader; rolled back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Tx {
+    transaction: Transaction<'static, Sqlite>,
+    breaker: Arc<CircuitBreaker>,
+}
+
+impl Tx {
+    pub(super) async fn commit(self) -> sqlx::Result<()> {
+        let done = self.transaction.commit().await;
+        if let Err(error) = &done
+            && is_failure(error)
+            && let Ok(permit) = self.breaker.try_acquire()
+        {
+            permit.failure();
+        }
+        done
+    }
+}
+
+impl Deref for Tx {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+}
+
+fn is_failure(error: &sqlx::Error) -> bool {
+    matches!(classify_sqlite(error), Class::Transient | Class::Capped)
+}
+
+fn judge(permit: BreakerPermit<'_>, error: Option<&sqlx::Error>) {
+    match error {
+        Some(error) if is_failure(error) => permit.failure(),
+        _ => permit.success(),
+    };
+}
+
+fn judged<T>(permit: BreakerPermit<'_>, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
+    judge(permit, outcome.as_ref().err());
+    outcome
+}
+
+type Step = sqlx::Result<Either<SqliteQueryResult, SqliteRow>>;
+
+/// The rows of a call; its end or its error is the verdict.
+struct JudgedRows<'a> {
+    permit: Option<BreakerPermit<'a>>,
+    rows: BoxStream<'a, Step>,
+}
+
+impl Stream for JudgedRows<'_> {
+    type Item = Step;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Step>> {
+        let step = std::task::ready!(self.rows.poll_next_unpin(cx));
+        let error = match &step {
+            Some(Ok(_)) => return Poll::Ready(step),
+            Some(Err(error)) => Some(error),
+            None => None,
+        };
+        if let Some(permit) = self.permit.take() {
+            judge(permit, error);
+        }
+        Poll::Ready(step)
+    }
+}
+
+impl<'p> Executor<'p> for &'p GuardedPool {
+    type Database = Sqlite;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Step>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Sqlite>,
+    {
+        let admitted = async move {
+            let permit = Some(self.admit()?);
+            let rows = (&self.pool).fetch_many(query);
+            Ok::<_, sqlx::Error>(JudgedRows { permit, rows })
+        };
+        stream::once(admitted).try_flatten().boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, sqlx::Result<Option<SqliteRow>>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Sqlite>,
+    {
+        async move {
+            let permit = self.admit()?;
+            judged(permit, (&self.pool).fetch_optional(query).await)
+        }
+        .boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [SqliteTypeInfo],
+    ) -> BoxFuture<'e, sqlx::Result<SqliteStatement>>
+    where
+        'p: 'e,
+    {
+        async move {
+            let permit = self.admit()?;
+            judged(permit, (&self.pool).prepare_with(sql, parameters).await)
+        }
+        .boxed()
+    }
+}
