@@ -14,6 +14,7 @@ mod notifications;
 mod process;
 mod readme;
 mod schedules;
+mod start_failures;
 mod start_up;
 mod stores;
 mod survival;

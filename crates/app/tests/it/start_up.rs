@@ -14,7 +14,7 @@ use crate::{
     process::{PATIENCE, Server, steadfast},
 };
 
-async fn output(mut command: Command) -> (Option<i32>, String) {
+pub(crate) async fn output(mut command: Command) -> (Option<i32>, String) {
     let output = tokio::time::timeout(PATIENCE, command.output()).await;
     let Output {
         status,
@@ -27,7 +27,7 @@ async fn output(mut command: Command) -> (Option<i32>, String) {
     (status.code(), text)
 }
 
-fn serve(data: &std::path::Path) -> Command {
+pub(crate) fn serve(data: &std::path::Path) -> Command {
     let mut command = steadfast(&["serve", "--listen", "127.0.0.1:0"]);
     command
         .env("STEADFAST_ADMIN_LISTEN", "127.0.0.1:0")
