@@ -263,3 +263,62 @@ impl<'p> Executor<'p> for &'p GuardedPool {
         .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use steadfast_clock::SystemClock;
+
+    use super::*;
+
+    async fn pair(folder: &tempfile::TempDir) -> (GuardedPool, GuardedPool) {
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("x.db").display());
+        let pools = SqlitePools {
+            reader: SqlitePool::connect(&url).await.unwrap(),
+            writer: SqlitePool::connect(&url).await.unwrap(),
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        GuardedPool::pair(&pools, &clock).unwrap()
+    }
+
+    #[tokio::test]
+    async fn errors_of_the_statement_do_not_open_the_breaker() {
+        let folder = tempfile::tempdir().unwrap();
+        let (reader, writer) = pair(&folder).await;
+        let table = sqlx::query("CREATE TABLE t (x INTEGER PRIMARY KEY) STRICT");
+        table.execute(&writer).await.unwrap();
+        let twice = "INSERT INTO t VALUES (1)";
+        sqlx::query(twice).execute(&writer).await.unwrap();
+        for _ in 0..4 * FAILURES {
+            sqlx::query(twice).execute(&writer).await.unwrap_err();
+            let missing = sqlx::query("SELECT * FROM nothing").fetch_optional(&reader);
+            missing.await.unwrap_err();
+        }
+        for pool in [reader, writer] {
+            assert_eq!(pool.breaker().state, BreakerState::Closed);
+            pool.check().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn refusal_is_told_on_every_way_and_is_transient() {
+        let folder = tempfile::tempdir().unwrap();
+        let (reader, writer) = pair(&folder).await;
+        for pool in [&reader, &writer] {
+            pool.breaker.isolate();
+        }
+        let refused = sqlx::query("SELECT 1")
+            .fetch_all(&reader)
+            .await
+            .unwrap_err();
+        assert!(refusal(&refused).is_some(), "{refused}");
+        let refused = sqlx::query("SELECT 1")
+            .fetch_optional(&reader)
+            .await
+            .unwrap_err();
+        assert!(refusal(&refused).is_some(), "{refused}");
+        let refused = writer.begin().await.unwrap_err();
+        assert!(refusal(&refused).is_some(), "{refused}");
+        assert!(super::super::rows::is_transient(&refused));
+        writer.check().await.unwrap_err();
+    }
+}
