@@ -30,7 +30,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 /// A step's name, and what it runs.
 type Step = (&'static str, fn(&Workspace) -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("check", |workspace| {
         check::run(workspace, &check::Args::default())
     }),
@@ -39,6 +39,9 @@ const STEPS: [Step; 9] = [
     }),
     ("schedules", |workspace| {
         test::run(workspace, &test::Args::schedules())
+    }),
+    ("faults", |workspace| {
+        test::run(workspace, &test::Args::faults())
     }),
     ("layers", |workspace| {
         layers::run(workspace, &layers::Args {})

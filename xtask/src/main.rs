@@ -12,6 +12,7 @@ mod features;
 mod layers;
 mod run;
 mod setup;
+mod soak;
 mod standalone;
 mod test;
 mod tidy;
@@ -55,6 +56,7 @@ enum Verb {
     Web(web::Args),
     Ci(ci::Args),
     Setup(setup::Args),
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -82,5 +84,6 @@ fn execute(verb: Verb) -> anyhow::Result<()> {
         Verb::Web(args) => web::run(&workspace, &args),
         Verb::Ci(args) => ci::run(&workspace, &args),
         Verb::Setup(args) => setup::run(&args),
+        Verb::Soak(args) => soak::run(&workspace, &args),
     }
 }

@@ -2,12 +2,13 @@
 
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use cargo_metadata::Package;
 
+use super::with_target;
 use crate::{
     process,
-    workspace::{Workspace, folder, folder_name},
+    workspace::{Workspace, folder_name},
 };
 
 /// The name of the test target, and of the folder that it is in.
@@ -57,7 +58,7 @@ pub(super) fn run(
     filters: &[String],
     runner_arguments: &[String],
 ) -> Result<()> {
-    let packages = with_schedules(workspace, package)?;
+    let packages = with_target(workspace, package, TARGET)?;
     // A schedule is shuttle's.
     let checkers: &[_] = match bounds.replay {
         Some(_) => &[Checker::Shuttle],
@@ -82,27 +83,6 @@ pub(super) fn run(
         }
     }
     Ok(())
-}
-
-/// The crate, or all that have schedules to explore.
-fn with_schedules<'a>(
-    workspace: &'a Workspace,
-    package: Option<&'a Package>,
-) -> Result<Vec<&'a Package>> {
-    let Some(package) = package else {
-        let mut packages = workspace.members();
-        packages.retain(|package| has_schedules(package));
-        return Ok(packages);
-    };
-    if !has_schedules(package) {
-        let name = folder_name(package);
-        bail!("there is no folder `tests/{TARGET}` in the crate `{name}`: nothing to explore");
-    }
-    Ok(vec![package])
-}
-
-fn has_schedules(package: &Package) -> bool {
-    folder(package).join("tests").join(TARGET).is_dir()
 }
 
 fn command(workspace: &Workspace, package: &Package, checker: Checker, bounds: &Bounds) -> Command {
@@ -140,27 +120,6 @@ mod tests {
         let fixture = Fixture::with_crates(&[("clock", "0", ""), ("sync", "1", "")]);
         fixture.write("crates/sync/tests/schedules/main.rs", "");
         fixture
-    }
-
-    fn names(packages: &[&Package]) -> Vec<String> {
-        packages
-            .iter()
-            .map(|package| package.name.to_string())
-            .collect()
-    }
-
-    #[test]
-    fn crates_with_the_folder_are_found_and_others_named() {
-        let fixture = fixture();
-        let workspace = fixture.workspace();
-        let all = with_schedules(&workspace, None).unwrap();
-        assert_eq!(names(&all), ["steadfast-sync"]);
-        let clock = workspace.member("clock").unwrap();
-        let error = with_schedules(&workspace, Some(clock)).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "there is no folder `tests/schedules` in the crate `clock`: nothing to explore"
-        );
     }
 
     #[test]

@@ -9,8 +9,8 @@ use toml::{Table, Value};
 use crate::workspace::{Problem, Workspace, folder};
 
 /// The integration test binaries that a crate may have. `schedules` explores interleavings and is
-/// built under its own cfg.
-const TEST_BINARIES: [&str; 2] = ["it", "schedules"];
+/// built under its own cfg; `faults` hurts real servers and processes, and is run when asked for.
+const TEST_BINARIES: [&str; 3] = ["it", "schedules", "faults"];
 
 const DEPENDENCY_TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
@@ -119,6 +119,7 @@ mod tests {
         let fixture = Fixture::with_crates(&[("a", "0", "")]);
         fixture.write("crates/a/tests/it/main.rs", "");
         fixture.write("crates/a/tests/schedules/main.rs", "");
+        fixture.write("crates/a/tests/faults/main.rs", "");
         assert!(found(&fixture).is_empty());
     }
 

@@ -7,7 +7,6 @@ mod gated;
 mod joining;
 mod mocked;
 mod postgres;
-mod processes;
 mod retrying;
 mod sqlite;
 
