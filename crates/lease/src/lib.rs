@@ -22,6 +22,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `sqlite` | `SqliteBackend`, leases among the processes of one host, and its `MIGRATIONS` |
 //! | `mocks` | a mockall double of the port |
 //! | `test-util` | a backend with scripted faults, and the conformance suite of the port |
 //!
@@ -65,7 +66,11 @@ mod spread;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use adapters::MIGRATIONS;
 pub use adapters::MemoryBackend;
+#[cfg(feature = "sqlite")]
+pub use adapters::SqliteBackend;
 pub use builder::{LeaseLockBuilder, MAX_NAME_BYTES};
 pub use context::LeaseContext;
 pub use error::{BackendError, BuildError, LeaseError, LeaseLost, LossReason};

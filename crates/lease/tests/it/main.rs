@@ -4,5 +4,6 @@ mod backend;
 mod build;
 mod chaos;
 mod run;
+mod sqlite;
 mod support;
 mod try_run;
