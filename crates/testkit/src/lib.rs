@@ -1,5 +1,6 @@
-//! Private servers and faults for tests: Postgres and Redis in a temporary directory, and a TCP
-//! proxy that misbehaves on request.
+//! Private servers and faults for tests: Postgres and Redis in a temporary directory, which can be
+//! killed, paused and restarted, a TCP proxy that misbehaves on request, and the time and the seed
+//! of tests that loop over faults.
 //!
 //! For: tests of adapters against the real thing, without a system-wide server, a container or a
 //! fixed port. Not for: production, or data that should last; the servers run without `fsync`.
@@ -7,7 +8,9 @@
 //! # Guarantees
 //!
 //! - A server belongs to the value that started it. It is ended and its directory removed when
-//!   the value is dropped, when the test panics, and when the test process dies by any signal.
+//!   the value is dropped, when the test panics, and when the test process dies by any signal,
+//!   also while the server is paused or killed.
+//! - A kill or a pause has reached the server and all its children when the call returns.
 //! - Servers never run as root: started by root, they run as `postgres`, `redis` or `nobody`.
 //! - A server that is not installed is an error that names the Debian package;
 //!   [`server_or_skip`] turns it into a skipped test.
@@ -31,9 +34,11 @@ mod postgres;
 mod redis;
 mod server;
 mod skip;
+mod soak;
 
 pub use error::ServerError;
 pub use fault_proxy::{Fault, FaultProxy};
-pub use postgres::PrivatePostgres;
-pub use redis::PrivateRedis;
+pub use postgres::{PostgresBuilder, PrivatePostgres};
+pub use redis::{PrivateRedis, RedisBuilder};
 pub use skip::server_or_skip;
+pub use soak::{Random, seed, soak_time};

@@ -11,11 +11,17 @@ use crate::{
 const PROGRAM: &str = "postgres";
 const PACKAGE: &str = "postgresql";
 
-/// Creates a cluster by `$0` and becomes the server `$1` in the directory `$2` on the port `$3`.
+/// Creates a cluster by `$0`, where there is none yet, and becomes the server `$1` in the directory
+/// `$2` on the port `$3` with the settings that follow. Shared memory is in files of the directory,
+/// so that a kill leaves none behind.
 const INIT_AND_RUN: &str = r#"
-"$0" -D "$2/data" -U postgres -A trust -E UTF8 --locale=C --no-sync &&
-exec "$1" -D "$2/data" -k "$2" -p "$3" -c listen_addresses=127.0.0.1 \
-    -c fsync=off -c synchronous_commit=off -c full_page_writes=off
+initdb=$0 postgres=$1 home=$2 port=$3
+shift 3
+[ -e "$home/data" ] ||
+    "$initdb" -D "$home/data" -U postgres -A trust -E UTF8 --locale=C --no-sync || exit
+exec "$postgres" -D "$home/data" -k "$home" -p "$port" -c listen_addresses=127.0.0.1 \
+    -c dynamic_shared_memory_type=mmap \
+    -c fsync=off -c synchronous_commit=off -c full_page_writes=off "$@"
 "#;
 
 /// A Postgres server of one's own, with an empty cluster.
@@ -58,20 +64,16 @@ impl PrivatePostgres {
     ///
     /// Dropping the future ends what it started and removes its files.
     pub async fn start() -> Result<Self, ServerError> {
-        let mut tries = 1;
-        loop {
-            match Self::try_start().await {
-                Err(ServerError::Ended { log, .. })
-                    if log.contains("Address already in use") && tries < PORT_TRIES =>
-                {
-                    tries += 1;
-                }
-                outcome => return outcome,
-            }
-        }
+        Self::builder().start().await
     }
 
-    async fn try_start() -> Result<Self, ServerError> {
+    /// A server with settings of its own.
+    #[must_use]
+    pub fn builder() -> PostgresBuilder {
+        PostgresBuilder::default()
+    }
+
+    async fn try_start(builder: &PostgresBuilder) -> Result<Self, ServerError> {
         let (postgres, initdb, create_database) = (
             program("postgres")?,
             program("initdb")?,
@@ -83,21 +85,81 @@ impl PrivatePostgres {
             source,
         })?;
         let home = directory.path().display().to_string();
-        let args = [
+        let mut args = [
             ["-c", INIT_AND_RUN].map(str::to_owned),
             [initdb, postgres].map(|program| program.display().to_string()),
             [home, port.to_string()],
-        ];
-        // SIGTERM ends the shell that still creates the cluster; SIGQUIT ends the server and its
-        // children at once.
-        let server = directory.spawn(PROGRAM, Path::new("sh"), &args.concat(), "TERM QUIT")?;
-        let postmaster = server.directory().join("data/postmaster.pid");
-        server.ready(|| async { is_ready(&postmaster) }).await?;
-        Ok(Self {
+        ]
+        .concat();
+        for (name, value) in &builder.settings {
+            args.extend(["-c".to_owned(), format!("{name}={value}")]);
+        }
+        let server = directory.spawn(PROGRAM, Path::new("sh"), &args)?;
+        let postgres = Self {
             server,
             port,
             create_database,
-        })
+        };
+        postgres.ready().await?;
+        Ok(postgres)
+    }
+
+    async fn ready(&self) -> Result<(), ServerError> {
+        let postmaster = self.directory().join("data/postmaster.pid");
+        let is_ready = || async { self.pid().is_some_and(|pid| is_ready(&postmaster, pid)) };
+        self.server.ready(is_ready).await
+    }
+
+    /// Kills the server and its children at once, as a machine's death would; its data stays.
+    ///
+    /// All of them are gone when this returns; it blocks for some milliseconds. A server that was
+    /// killed already is left as it is.
+    ///
+    /// # Panics
+    ///
+    /// If the server's supervisor is gone or does not obey within half a minute.
+    pub fn kill(&self) {
+        self.server.command("kill");
+    }
+
+    /// Starts the server again on the same port and the same
+    /// data; where it runs it is shut down first,
+    /// without waiting for its clients. Returns when it accepts connections.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Ended`] or [`ServerError::NotReady`] with the server's log, such as when
+    /// another process has taken the port meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// If the server's supervisor is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not keep the server from restarting.
+    pub async fn restart(&self) -> Result<(), ServerError> {
+        self.server.restart().await?;
+        self.ready().await
+    }
+
+    /// Stops the server and its children (`SIGSTOP`): connections stay open, new ones are accepted
+    /// by the operating system, and nothing answers.
+    ///
+    /// # Panics
+    ///
+    /// As [`kill`](Self::kill).
+    pub fn pause(&self) {
+        self.server.command("pause");
+    }
+
+    /// Lets a paused server go on (`SIGCONT`), as if nothing had been.
+    ///
+    /// # Panics
+    ///
+    /// As [`kill`](Self::kill).
+    pub fn resume(&self) {
+        self.server.command("resume");
     }
 
     /// The TCP port on 127.0.0.1.
@@ -112,7 +174,7 @@ impl PrivatePostgres {
         self.server.directory()
     }
 
-    /// The process id of the postmaster.
+    /// The process id of the postmaster; `None` once it is killed.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.server.pid()
@@ -161,12 +223,51 @@ impl PrivatePostgres {
     }
 }
 
-/// The last line of the postmaster's file says how far it is, as `pg_ctl --wait` reads it.
-fn is_ready(postmaster: &Path) -> bool {
+/// How a [`PrivatePostgres`] is started; made by [`PrivatePostgres::builder`].
+#[derive(Clone, Debug, Default)]
+pub struct PostgresBuilder {
+    settings: Vec<(String, String)>,
+}
+
+impl PostgresBuilder {
+    /// Sets one of the server's settings, as in `postgresql.conf`; the last of one name counts.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the server, as [`PrivatePostgres::start`].
+    ///
+    /// # Errors
+    ///
+    /// As [`PrivatePostgres::start`]; a setting that the server does not know is
+    /// [`ServerError::Ended`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`PrivatePostgres::start`].
+    pub async fn start(self) -> Result<PrivatePostgres, ServerError> {
+        let mut tries = 1;
+        loop {
+            match PrivatePostgres::try_start(&self).await {
+                Err(ServerError::Ended { log, .. })
+                    if log.contains("Address already in use") && tries < PORT_TRIES =>
+                {
+                    tries += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+/// The last line of the postmaster's file says how far it is, as `pg_ctl --wait` reads it; the
+/// first says who wrote it, which may be a server that was killed.
+fn is_ready(postmaster: &Path, pid: u32) -> bool {
     fs::read_to_string(postmaster).is_ok_and(|text| {
-        text.lines()
-            .last()
-            .is_some_and(|line| line.trim() == "ready")
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        lines.first() == Some(&pid.to_string().as_str()) && lines.last() == Some(&"ready")
     })
 }
 

@@ -1,7 +1,8 @@
 //! A server process that cannot outlive its owner.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     net::TcpListener,
     os::unix::{
         fs::{MetadataExt, chown},
@@ -9,6 +10,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -20,31 +22,17 @@ use crate::ServerError;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How often readiness is looked at.
 const READY_POLL: Duration = Duration::from_millis(20);
+/// How long the supervisor may take to obey a command.
+const OBEY_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is looked whether it has.
+const OBEY_POLL: Duration = Duration::from_millis(2);
 /// How long the end of a server is waited for before its supervisor is killed.
 const END_WITHIN: Duration = Duration::from_secs(10);
 /// How many ports are tried: between finding a free one and using it, another may take it.
 pub(crate) const PORT_TRIES: u32 = 5;
 
-/// Runs the server (`$3…`) until standard input ends, which is when the owner closes it or dies;
-/// then ends the server by the signals `$2`, kills what it left in its process group, and removes
-/// the directory `$1`.
-const SUPERVISOR: &str = r#"
-directory=$1 signals=$2
-shift 2
-setsid "$@" >"$directory/log" 2>&1 &
-server=$!
-echo "$server" >"$directory/pid.new" && mv "$directory/pid.new" "$directory/pid"
-read -r _
-for signal in $signals; do
-    kill -"$signal" "$server" 2>/dev/null
-done
-wait "$server"
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-    kill -KILL "-$server" 2>/dev/null || break
-    sleep 0.05
-done
-cd / && rm -rf "$directory"
-"#;
+/// Keeps the server and its directory; what it obeys is written at its head.
+const SUPERVISOR: &str = include_str!("supervisor.sh");
 
 /// The directory of a server, owned by the user it will run as.
 #[derive(Debug)]
@@ -81,19 +69,17 @@ impl ServerDir {
         self.directory.path()
     }
 
-    /// Starts `program` under a supervisor that ends it by `signals`, in this order.
+    /// Starts `program` under a supervisor that kills it when we are gone.
     pub(crate) fn spawn(
         self,
         name: &'static str,
         program: &Path,
         args: &[String],
-        signals: &str,
     ) -> Result<Server, ServerError> {
         let mut command = Command::new("sh");
         command
             .args(["-c", SUPERVISOR, "supervisor"])
             .arg(self.path())
-            .arg(signals)
             .arg(program)
             .args(args)
             .current_dir(self.path())
@@ -113,6 +99,7 @@ impl ServerDir {
             name,
             supervisor,
             directory: self.directory,
+            commands: Mutex::new(0),
         })
     }
 }
@@ -123,6 +110,8 @@ pub(crate) struct Server {
     name: &'static str,
     supervisor: Child,
     directory: TempDir,
+    /// How many commands the supervisor was given.
+    commands: Mutex<u64>,
 }
 
 impl Server {
@@ -130,10 +119,61 @@ impl Server {
         self.directory.path()
     }
 
-    /// The server's process id, once its supervisor has started it.
+    /// The server's process id, while its supervisor has one.
     pub(crate) fn pid(&self) -> Option<u32> {
         let text = fs::read_to_string(self.directory().join("pid")).ok()?;
         text.trim().parse().ok()
+    }
+
+    /// Has the supervisor obey `command` (`kill`, `pause` or `resume`); blocks until it has.
+    ///
+    /// # Panics
+    ///
+    /// If the supervisor is gone or does not obey.
+    pub(crate) fn command(&self, command: &str) {
+        let number = self.tell(command);
+        for _ in 0..OBEY_WITHIN.as_millis() / OBEY_POLL.as_millis() {
+            if self.obeyed() >= number {
+                return;
+            }
+            std::thread::sleep(OBEY_POLL);
+        }
+        panic!("the supervisor of `{}` did not {command}", self.name);
+    }
+
+    /// Shuts the server down where it runs and starts it again; it need not be ready yet.
+    pub(crate) async fn restart(&self) -> Result<(), ServerError> {
+        let number = self.tell("restart");
+        let obey = async {
+            while self.obeyed() < number {
+                tokio::time::sleep(OBEY_POLL).await;
+            }
+        };
+        let outcome = tokio::time::timeout(OBEY_WITHIN, obey).await;
+        outcome.map_err(|_| ServerError::NotReady {
+            program: self.name,
+            within: OBEY_WITHIN,
+            log: self.log(),
+        })
+    }
+
+    /// Gives the supervisor a command and returns its number.
+    fn tell(&self, command: &str) -> u64 {
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        *commands += 1;
+        let told = match &self.supervisor.stdin {
+            Some(stdin) => (&*stdin).write_all(format!("{command}\n").as_bytes()),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        if let Err(error) = told {
+            panic!("the supervisor of `{}` is gone: {error}", self.name);
+        }
+        *commands
+    }
+
+    fn obeyed(&self) -> u64 {
+        let text = fs::read_to_string(self.directory().join("obeyed")).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
     }
 
     /// Waits until `is_ready` says so.

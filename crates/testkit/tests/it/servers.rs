@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 /// Set in a process that only holds a server, until it is killed.
 const HOLDER: &str = "STEADFAST_TESTKIT_HOLDER";
 
-fn is_running(pid: u32) -> bool {
+pub(crate) fn is_running(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
