@@ -23,6 +23,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `sqlite` | `SqliteBackend`, leases among the processes of one host, and its `MIGRATIONS` |
+//! | `postgres` | `PostgresBackend`, leases among the clients of one server, and its `MIGRATIONS` |
 //! | `mocks` | a mockall double of the port |
 //! | `test-util` | a backend with scripted faults, and the conformance suite of the port |
 //!
@@ -69,6 +70,8 @@ pub mod test_util;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use adapters::MIGRATIONS;
 pub use adapters::MemoryBackend;
+#[cfg(feature = "postgres")]
+pub use adapters::PostgresBackend;
 #[cfg(feature = "sqlite")]
 pub use adapters::SqliteBackend;
 pub use builder::{LeaseLockBuilder, MAX_NAME_BYTES};

@@ -1,6 +1,8 @@
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use steadfast_clock::{Clock, SystemClock};
+
+use super::micros;
 
 /// A moment as every process of one host sees it, in microseconds.
 #[derive(Clone, Debug)]
@@ -43,8 +45,4 @@ fn monotonic() -> i64 {
 #[cfg(not(target_os = "linux"))]
 fn monotonic() -> i64 {
     0
-}
-
-pub(crate) fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

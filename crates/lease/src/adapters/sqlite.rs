@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use sqlx::SqlitePool;
 use steadfast_clock::{Clock, SystemClock};
 
-use super::host_time::{HostTime, boot, micros};
+use super::{
+    host_time::{HostTime, boot},
+    micros,
+};
 use crate::{BackendError, Fencing, Grant, Guarantees, LockBackend, MAX_TTL, Scope};
 
 /// Whether the row is held at `?1` (boot), `?2` (monotonic) and `?3` (wall).

@@ -3,6 +3,7 @@
 mod backend;
 mod build;
 mod chaos;
+mod postgres;
 mod run;
 mod sqlite;
 mod support;

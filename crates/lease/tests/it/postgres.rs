@@ -1,0 +1,146 @@
+//! Leases in a private Postgres server.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use steadfast_lease::{
+    Fencing, LockBackend, MIGRATIONS, PostgresBackend, Scope, test_util::conformance,
+};
+use steadfast_testkit::{PrivatePostgres, server_or_skip};
+use tokio::time::{sleep, timeout};
+
+use crate::support::SEC;
+
+/// How long a condition is waited for that must come true.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A server whose database `postgres` has the tables.
+async fn start() -> Option<(PrivatePostgres, PgPool)> {
+    let server = server_or_skip(PrivatePostgres::start().await)?;
+    let pool = open(&server).await;
+    for (_, _, postgres) in MIGRATIONS {
+        let created = sqlx::raw_sql(*postgres).execute(&pool).await;
+        created.expect("a new database takes the tables");
+    }
+    Some((server, pool))
+}
+
+async fn open(server: &PrivatePostgres) -> PgPool {
+    let pool = PgPool::connect(&server.url()).await;
+    pool.expect("the server is there")
+}
+
+/// Waits until `condition`, a query of one truth value, is true.
+async fn until(pool: &PgPool, condition: &'static str) {
+    let wait = async {
+        while !sqlx::query_scalar::<_, bool>(condition)
+            .fetch_one(pool)
+            .await
+            .expect("the query is sound")
+        {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(SOON, wait).await.expect(condition);
+}
+
+#[tokio::test]
+async fn postgres_backend_conforms() {
+    let Some((_server, pool)) = start().await else {
+        return;
+    };
+    let backend = PostgresBackend::new(pool);
+    assert_eq!(backend.guarantees().scope, Scope::Cluster);
+    assert_eq!(backend.guarantees().fencing, Fencing::Monotonic);
+    conformance::all(Arc::new(backend), "suite", SEC).await;
+}
+
+#[tokio::test]
+async fn attempt_that_waited_for_the_row_goes_by_the_time_after_the_wait() {
+    let Some((_server, pool)) = start().await else {
+        return;
+    };
+    let backend = PostgresBackend::new(pool.clone());
+    let ttl = SEC / 2;
+    let first = backend.try_acquire("key", "a", ttl).await.unwrap().unwrap();
+    let mut blocker = pool.begin().await.unwrap();
+    let lock = "SELECT * FROM lease_lock FOR UPDATE";
+    sqlx::query(lock).execute(&mut *blocker).await.unwrap();
+    let free_the_row = async {
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')";
+        until(&pool, waits).await;
+        until(
+            &pool,
+            "SELECT expires_at < clock_timestamp() FROM lease_lock",
+        )
+        .await;
+        blocker.rollback().await.unwrap();
+    };
+    let (second, ()) = tokio::join!(backend.try_acquire("key", "b", 60 * SEC), free_the_row);
+    let second = second.unwrap();
+    let second = second.expect("the lease was free when the row was");
+    assert!(first.fence < second.fence);
+    let left = "SELECT expires_at > clock_timestamp() + interval '59 seconds' FROM lease_lock";
+    until(&pool, left).await;
+}
+
+#[tokio::test]
+async fn fence_is_kept_with_the_lease_of_another_client() {
+    let Some((server, mut pool)) = start().await else {
+        return;
+    };
+    for fence in 1..4 {
+        let backend = PostgresBackend::new(pool.clone());
+        let grant = backend.try_acquire("key", "a", 60 * SEC).await.unwrap();
+        let grant = grant.unwrap();
+        assert_eq!(grant.fence, fence);
+        pool.close().await;
+        pool = open(&server).await;
+        let restarted = PostgresBackend::new(pool.clone());
+        let other = restarted.try_acquire("key", "b", 60 * SEC).await.unwrap();
+        assert_eq!(other, None);
+        restarted.release(&grant).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn missing_table_is_a_permanent_error_that_names_table_database_and_server() {
+    let Some(server) = server_or_skip(PrivatePostgres::start().await) else {
+        return;
+    };
+    let backend = PostgresBackend::new(open(&server).await);
+    let error = backend.try_acquire("key", "a", SEC).await.unwrap_err();
+    assert!(!error.is_transient());
+    let place = format!(
+        "cannot acquire a lease in table `lease_lock` of database `postgres` at 127.0.0.1:{}: ",
+        server.port()
+    );
+    assert!(error.to_string().starts_with(&place), "{error}");
+}
+
+#[tokio::test]
+async fn terminated_session_and_server_that_is_gone_are_transient_errors() {
+    let Some((server, pool)) = start().await else {
+        return;
+    };
+    let options = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(SEC / 2)
+        .test_before_acquire(false);
+    let short = options.connect(&server.url()).await.unwrap();
+    let backend = PostgresBackend::new(short);
+    let grant = backend.try_acquire("key", "a", 60 * SEC).await.unwrap();
+    let others = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+                  WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    sqlx::query(others).execute(&pool).await.unwrap();
+    let grant = grant.unwrap();
+    let error = backend.renew(&grant, SEC).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    let renewed = backend.renew(&grant, SEC).await.unwrap();
+    assert!(renewed.is_some(), "the next call takes a new connection");
+    drop(server);
+    for _ in 0..2 {
+        let error = backend.renew(&grant, SEC).await.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+    }
+}
