@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use steadfast_clock::{Clock, Instant};
 
 use crate::{
-    Health, LifecycleHandle, ServiceState,
+    Alert, Health, LifecycleHandle, ServiceState,
     snapshot::{Phase, ServiceSnapshot},
 };
 
@@ -12,11 +12,21 @@ use crate::{
 pub(crate) struct Board {
     pub(crate) handle: LifecycleHandle,
     pub(crate) clock: Arc<dyn Clock>,
+    /// How many failures in a row raise an alert.
+    failure_threshold: u32,
 }
 
 impl Board {
-    pub(crate) fn new(handle: LifecycleHandle, clock: Arc<dyn Clock>) -> Self {
-        Self { handle, clock }
+    pub(crate) fn new(
+        handle: LifecycleHandle,
+        clock: Arc<dyn Clock>,
+        failure_threshold: u32,
+    ) -> Self {
+        Self {
+            handle,
+            clock,
+            failure_threshold,
+        }
     }
 
     /// Every service is stopped; their names and whether they are required.
@@ -30,6 +40,8 @@ impl Board {
                     state: ServiceState::Stopped,
                     since,
                     detail: None,
+                    failures: 0,
+                    last_error: None,
                 })
                 .collect();
         });
@@ -74,10 +86,31 @@ impl Board {
             .update(|snapshot| snapshot.services[index].enter(state, detail, now));
     }
 
+    /// The service failed.
+    pub(crate) fn failed(&self, index: usize, error: Arc<str>) {
+        let now = self.clock.wall();
+        let threshold = self.failure_threshold;
+        let alert = self
+            .handle
+            .update(|snapshot| snapshot.services[index].fail(error, now, threshold));
+        self.tell(alert);
+    }
+
+    /// A probe's answer.
     pub(crate) fn health(&self, index: usize, health: Health) {
         let now = self.clock.wall();
-        self.handle
-            .update(|snapshot| snapshot.services[index].apply(health, now));
+        let threshold = self.failure_threshold;
+        let alert = self
+            .handle
+            .update(|snapshot| snapshot.services[index].apply(health, now, threshold));
+        self.tell(alert);
+    }
+
+    fn tell(&self, alert: Option<Alert>) {
+        if let Some(alert) = alert {
+            alert.log();
+            self.handle.raise(alert);
+        }
     }
 
     pub(crate) fn since(&self, begun: Instant) -> Duration {

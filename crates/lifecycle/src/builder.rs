@@ -12,6 +12,7 @@ pub struct LifecycleBuilder {
     handle: LifecycleHandle,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    failure_threshold: u32,
 }
 
 impl LifecycleBuilder {
@@ -25,6 +26,7 @@ impl LifecycleBuilder {
                 probe_interval: Duration::from_secs(5),
                 probe_timeout: Duration::from_secs(1),
             },
+            failure_threshold: 3,
         }
     }
 
@@ -65,6 +67,14 @@ impl LifecycleBuilder {
         self
     }
 
+    /// Sets how many failures of a service in a row raise an [alert](LifecycleHandle::alerts); 3 by
+    /// default.
+    #[must_use]
+    pub fn failure_threshold(mut self, failures: u32) -> Self {
+        self.failure_threshold = failures;
+        self
+    }
+
     /// The handle of the lifecycle to be, for services that show its snapshot.
     #[must_use]
     pub fn handle(&self) -> LifecycleHandle {
@@ -77,19 +87,20 @@ impl LifecycleBuilder {
     ///
     /// [`BuildError`], naming the service or setting at fault.
     pub fn build(self) -> Result<Lifecycle, BuildError> {
-        for (field, value) in [
-            ("start_timeout", self.limits.start_timeout),
-            ("probe_interval", self.limits.probe_interval),
-            ("probe_timeout", self.limits.probe_timeout),
+        for (field, is_zero) in [
+            ("start_timeout", self.limits.start_timeout.is_zero()),
+            ("probe_interval", self.limits.probe_interval.is_zero()),
+            ("probe_timeout", self.limits.probe_timeout.is_zero()),
+            ("failure_threshold", self.failure_threshold == 0),
         ] {
-            if value.is_zero() {
+            if is_zero {
                 return Err(BuildError::ZeroSetting { field });
             }
         }
         let graph = Graph::new(self.services)?;
         Ok(Lifecycle::new(
             graph,
-            Board::new(self.handle, self.clock),
+            Board::new(self.handle, self.clock, self.failure_threshold),
             self.limits,
         ))
     }
@@ -100,6 +111,7 @@ impl fmt::Debug for LifecycleBuilder {
         f.debug_struct("LifecycleBuilder")
             .field("services", &self.services.len())
             .field("limits", &self.limits)
+            .field("failure_threshold", &self.failure_threshold)
             .finish_non_exhaustive()
     }
 }

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
-use crate::{Snapshot, Status, snapshot::Phase};
+use crate::{ALERT_BUFFER, Alert, Snapshot, Status, snapshot::Phase};
 
 /// A cheap, cloneable view of a lifecycle: its snapshot, and a way to ask it to stop.
 ///
@@ -17,6 +17,7 @@ pub struct LifecycleHandle {
 struct Shared {
     snapshot: watch::Sender<Arc<Snapshot>>,
     stop_requested: watch::Sender<bool>,
+    alerts: broadcast::Sender<Alert>,
 }
 
 impl LifecycleHandle {
@@ -31,6 +32,7 @@ impl LifecycleHandle {
             shared: Arc::new(Shared {
                 snapshot: watch::Sender::new(Arc::new(snapshot)),
                 stop_requested: watch::Sender::new(false),
+                alerts: broadcast::Sender::new(ALERT_BUFFER),
             }),
         }
     }
@@ -45,6 +47,15 @@ impl LifecycleHandle {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.shared.snapshot.subscribe()
+    }
+
+    /// Alerts from now on: which services fail repeatedly, and which of them recovered.
+    ///
+    /// A reader that is more than [`ALERT_BUFFER`] alerts behind misses the oldest, and is told how
+    /// many. How each service is now is in the [`snapshot`](Self::snapshot).
+    #[must_use]
+    pub fn alerts(&self) -> broadcast::Receiver<Alert> {
+        self.shared.alerts.subscribe()
     }
 
     /// Asks the application to stop, as a first signal does.
@@ -65,11 +76,19 @@ impl LifecycleHandle {
         self.shared.stop_requested.send_replace(false);
     }
 
-    pub(crate) fn update(&self, change: impl FnOnce(&mut Snapshot)) {
+    pub(crate) fn raise(&self, alert: Alert) {
+        // An error means that nobody listens, which is fine.
+        let _ = self.shared.alerts.send(alert);
+    }
+
+    /// Changes the snapshot; returns what `change` returns.
+    pub(crate) fn update<R: Default>(&self, change: impl FnOnce(&mut Snapshot) -> R) -> R {
+        let mut result = R::default();
         self.shared.snapshot.send_modify(|current| {
             let snapshot = Arc::make_mut(current);
-            change(snapshot);
+            result = change(snapshot);
             snapshot.refresh_status();
         });
+        result
     }
 }

@@ -20,6 +20,8 @@
 //!   join, a stop during a start gives it up.
 //! - Every call of a service has a time limit; a start as a whole has one too.
 //! - Reading the [`Snapshot`] never waits for a service.
+//! - A service that fails several times in a row, in starts or probes, raises one [`Alert`], and
+//!   one more when it works again.
 //!
 //! # Features
 //!
@@ -68,6 +70,7 @@
 //! ```
 
 mod adapters;
+mod alert;
 mod board;
 mod builder;
 mod call;
@@ -90,6 +93,7 @@ pub mod test_util;
 
 #[cfg(unix)]
 pub use adapters::UnixSignals;
+pub use alert::{ALERT_BUFFER, Alert};
 pub use builder::LifecycleBuilder;
 pub use context::{FailureReporter, StartContext, StopContext};
 pub use error::{BuildError, Fault, RunError, ServiceError, StartError, StopError};

@@ -194,9 +194,7 @@ impl Runner {
             return Ok(StartOutcome::Started);
         };
         token.cancel();
-        let detail = fault.to_string();
-        self.board
-            .state(index, ServiceState::Failed, Some(detail.into()));
+        self.board.failed(index, fault.to_string().into());
         if node.spec.required {
             Err(Abort::RequiredFailed { index, fault })
         } else {
@@ -253,8 +251,7 @@ impl Runner {
     fn note_failure(&self, index: usize, error: &ServiceError) -> bool {
         let spec = &self.graph.nodes[index].spec;
         tracing::error!(service = %spec.name, required = spec.required, %error, "service failed");
-        self.board
-            .state(index, ServiceState::Failed, Some(error.to_string().into()));
+        self.board.failed(index, error.to_string().into());
         spec.required
     }
 
@@ -273,11 +270,7 @@ impl Runner {
             let stop = async move { service.stop(StopContext::new(limit)).await };
             let fault = within(limit, stop).await.err();
             match &fault {
-                Some(fault) => {
-                    let detail = format!("stop: {fault}");
-                    self.board
-                        .state(index, ServiceState::Failed, Some(detail.into()));
-                }
+                Some(fault) => self.board.failed(index, format!("stop: {fault}").into()),
                 None if before.state == ServiceState::Failed => {
                     self.board.state(index, ServiceState::Failed, before.detail);
                 }

@@ -1,6 +1,6 @@
-use std::{sync::Arc, time::SystemTime};
+use std::{mem, sync::Arc, time::SystemTime};
 
-use crate::{Health, HealthStatus};
+use crate::{Alert, Health, HealthStatus};
 
 /// How the application and each of its services were at one moment.
 ///
@@ -30,6 +30,12 @@ pub struct ServiceSnapshot {
     pub since: SystemTime,
     /// What is wrong, for people.
     pub detail: Option<Arc<str>>,
+    /// How often it failed in a row: starts and stops that failed, failures that it reported, and
+    /// probes that found it unhealthy, since the last probe that did not. A new run does not reset
+    /// it.
+    pub failures: u32,
+    /// The last of its failures, also when it works again.
+    pub last_error: Option<Arc<str>>,
 }
 
 /// The application as a whole.
@@ -154,16 +160,53 @@ impl ServiceSnapshot {
         self.detail = detail;
     }
 
-    /// Takes a probe's answer, unless the service is no longer up.
-    pub(crate) fn apply(&mut self, health: Health, now: SystemTime) {
+    /// Notes a failure; returns what is to be told.
+    pub(crate) fn fail(
+        &mut self,
+        error: Arc<str>,
+        now: SystemTime,
+        threshold: u32,
+    ) -> Option<Alert> {
+        self.enter(ServiceState::Failed, Some(Arc::clone(&error)), now);
+        self.count(error, threshold)
+    }
+
+    /// Takes a probe's answer, unless the service is no longer up; returns what is to be told.
+    pub(crate) fn apply(
+        &mut self,
+        health: Health,
+        now: SystemTime,
+        threshold: u32,
+    ) -> Option<Alert> {
+        if !self.state.is_up() {
+            return None;
+        }
+
         let state = match health.status {
             HealthStatus::Healthy => ServiceState::Running,
             HealthStatus::Degraded => ServiceState::Degraded,
             HealthStatus::Unhealthy => ServiceState::Unhealthy,
         };
-        if self.state.is_up() {
-            self.enter(state, health.detail.map(Arc::from), now);
+        let detail: Option<Arc<str>> = health.detail.map(Arc::from);
+        self.enter(state, detail.clone(), now);
+        if state == ServiceState::Unhealthy {
+            return self.count(detail.unwrap_or_else(|| "unhealthy".into()), threshold);
         }
+        let failures = mem::take(&mut self.failures);
+        (failures >= threshold).then(|| Alert::Recovered {
+            service: Arc::clone(&self.name),
+            failures,
+        })
+    }
+
+    fn count(&mut self, error: Arc<str>, threshold: u32) -> Option<Alert> {
+        self.last_error = Some(Arc::clone(&error));
+        self.failures = self.failures.saturating_add(1);
+        (self.failures == threshold).then(|| Alert::FailsRepeatedly {
+            service: Arc::clone(&self.name),
+            failures: threshold,
+            error,
+        })
     }
 }
 

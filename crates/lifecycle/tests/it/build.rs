@@ -79,6 +79,11 @@ fn bad_settings_are_refused_by_name() {
             field: "probe_timeout"
         }
     );
+    let outcome = Lifecycle::builder().failure_threshold(0).build();
+    assert_eq!(
+        outcome.expect_err("zero").to_string(),
+        "`failure_threshold` is zero"
+    );
 }
 
 #[tokio::test(start_paused = true)]

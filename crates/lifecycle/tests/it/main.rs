@@ -1,5 +1,6 @@
 //! The lifecycle as its users see it.
 
+mod alerts;
 mod build;
 mod health;
 mod hostile;
