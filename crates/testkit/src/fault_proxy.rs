@@ -3,19 +3,25 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 
 /// Connections beyond this many are closed at once.
 const MAX_CONNECTIONS: usize = 1024;
+/// How much is read at once.
+const MAX_READ: usize = 16 * 1024;
 
 /// What a [`FaultProxy`] does with connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +35,35 @@ pub enum Fault {
     AcceptThenClose,
     /// Connections are accepted and kept open, and nothing is ever answered.
     Blackhole,
+    /// Bytes go both ways, each read of up to 16 KiB this much later; a connection's start is not
+    /// delayed.
+    Delay(Duration),
+    /// Connections are accepted and reset (TCP `RST`), those that are open too.
+    Reset,
+    /// What the client sends arrives and what the server answers vanishes: a commit is done and its
+    /// confirmation lost. That the server closes is still passed on.
+    DropAnswers,
+}
+
+impl Fault {
+    /// Whether a connection that is open under this fault stays open under `next`.
+    fn keeps_open(self, next: Self) -> bool {
+        use Fault::{Blackhole, Delay, DropAnswers, Forward};
+        next == self
+            || next == Blackhole
+            || matches!(
+                (self, next),
+                (Forward | Delay(_), Forward | Delay(_) | DropAnswers)
+            )
+    }
 }
 
 /// A TCP proxy on 127.0.0.1 in front of a server, with a fault that can be changed.
 ///
-/// A new fault also applies to the connections that are open: [`Fault::Blackhole`] silences them,
-/// the others close them. Dropping the proxy closes everything.
+/// A new fault also applies to the connections that are open: [`Fault::Blackhole`] silences them;
+/// [`Fault::Delay`], [`Fault::DropAnswers`] and [`Fault::Forward`] go on with those that have lost
+/// nothing, which are the ones forwarded or delayed so far; everything else closes them. Dropping
+/// the proxy closes everything.
 ///
 /// # Examples
 ///
@@ -57,6 +86,7 @@ pub enum Fault {
 pub struct FaultProxy {
     addr: SocketAddr,
     accepted: Arc<AtomicU64>,
+    open: Arc<AtomicUsize>,
     changes: mpsc::Sender<Change>,
     /// Dropping the set ends the proxy's task.
     _task: JoinSet<()>,
@@ -82,12 +112,14 @@ impl FaultProxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
         let accepted = Arc::new(AtomicU64::new(0));
+        let open = Arc::new(AtomicUsize::new(0));
         let (changes, receiver) = mpsc::channel(1);
         let mut task = JoinSet::new();
         let proxy = Proxy {
             addr,
             upstream,
             accepted: Arc::clone(&accepted),
+            open: Arc::clone(&open),
             fault: watch::Sender::new(Fault::Forward),
             connections: JoinSet::new(),
         };
@@ -95,6 +127,7 @@ impl FaultProxy {
         Ok(Self {
             addr,
             accepted,
+            open,
             changes,
             _task: task,
         })
@@ -112,7 +145,14 @@ impl FaultProxy {
         self.accepted.load(Ordering::Acquire)
     }
 
-    /// Changes the fault; it is in effect when this returns.
+    /// How many connections are open. Under [`Fault::Blackhole`] one counts until the next fault,
+    /// also where the client has closed it.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Changes the fault; it is in effect for every byte that arrives after this returns.
     ///
     /// # Errors
     ///
@@ -135,6 +175,7 @@ struct Proxy {
     addr: SocketAddr,
     upstream: SocketAddr,
     accepted: Arc<AtomicU64>,
+    open: Arc<AtomicUsize>,
     fault: watch::Sender<Fault>,
     connections: JoinSet<()>,
 }
@@ -164,7 +205,13 @@ impl Proxy {
         } else if listener.is_none() {
             *listener = Some(TcpListener::bind(self.addr).await?);
         }
-        if fault != Fault::Blackhole {
+        if fault == Fault::Reset {
+            // The connections see to it themselves, at once.
+            self.fault.send_replace(fault);
+            while self.connections.join_next().await.is_some() {}
+            return Ok(());
+        }
+        if !self.fault.borrow().keeps_open(fault) {
             self.connections.shutdown().await;
         }
         self.fault.send_replace(fault);
@@ -173,13 +220,36 @@ impl Proxy {
 
     fn serve(&mut self, stream: TcpStream) {
         let fault = *self.fault.borrow();
+        if fault == Fault::Reset {
+            reset(&stream);
+        }
         if self.connections.len() >= MAX_CONNECTIONS
-            || matches!(fault, Fault::Refuse | Fault::AcceptThenClose)
+            || matches!(fault, Fault::Refuse | Fault::AcceptThenClose | Fault::Reset)
         {
             return;
         }
-        self.connections
-            .spawn(forward(stream, self.upstream, self.fault.subscribe()));
+        let open = Open::count(&self.open);
+        let forward = forward(stream, self.upstream, self.fault.subscribe());
+        self.connections.spawn(async move {
+            let _open = open;
+            forward.await;
+        });
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn count(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -197,22 +267,69 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     }
 }
 
-/// Copies both ways until either side closes or breaks, or the fault silences the connection.
-async fn forward(mut stream: TcpStream, upstream: SocketAddr, mut fault: watch::Receiver<Fault>) {
-    let silenced = async {
-        // The proxy ends this task before it ends the channel.
-        let _ = fault.wait_for(|fault| *fault == Fault::Blackhole).await;
-    };
+/// Copies both ways until either side breaks, both close, or the fault resets the connection.
+async fn forward(mut stream: TcpStream, upstream: SocketAddr, fault: watch::Receiver<Fault>) {
     let mut server = None;
+    let mut resets = fault.clone();
     let copy = async {
+        heard(&mut fault.clone()).await;
         if let Ok(connected) = TcpStream::connect(upstream).await {
+            let (from_client, to_client) = stream.split();
+            let (from_server, to_server) = server.insert(connected).split();
             // How a connection broke is for its two ends to see.
-            let _ = copy_bidirectional(&mut stream, server.insert(connected)).await;
+            let _ = tokio::try_join!(
+                pump(from_client, to_server, fault.clone(), false),
+                pump(from_server, to_client, fault, true),
+            );
         }
     };
-    tokio::select! {
+    let is_reset = tokio::select! {
         biased;
-        () = silenced => std::future::pending().await,
-        () = copy => {}
+        Ok(_) = resets.wait_for(|fault| *fault == Fault::Reset) => true,
+        () = copy => false,
+    };
+    if is_reset {
+        reset(&stream);
+        server.as_ref().map(reset);
     }
+}
+
+/// Copies one way until the reader's end, which is passed on.
+async fn pump(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut fault: watch::Receiver<Fault>,
+    are_answers: bool,
+) -> io::Result<()> {
+    let mut buffer = vec![0; MAX_READ];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        let now = *fault.borrow();
+        if let Fault::Delay(delay) = now {
+            tokio::time::sleep(delay).await;
+        }
+        let now = heard(&mut fault).await;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        if now != Fault::DropAnswers || !are_answers {
+            to.write_all(&buffer[..length]).await?;
+        }
+    }
+}
+
+/// The fault in effect, once it is not the one that silences.
+async fn heard(fault: &mut watch::Receiver<Fault>) -> Fault {
+    let heard = fault.wait_for(|fault| *fault != Fault::Blackhole).await;
+    match heard.map(|fault| *fault) {
+        Ok(fault) => fault,
+        // The proxy ends this task before it ends the channel.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Has the operating system reset the connection when it is dropped.
+fn reset(stream: &TcpStream) {
+    // What fails is a connection that has ended already.
+    let _ = stream.set_zero_linger();
 }
