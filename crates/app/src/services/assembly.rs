@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use steadfast_clock::Clock;
 use steadfast_db_init::{Database, SqliteBackend, SqlitePools};
-use steadfast_lease::MemoryBackend;
+use steadfast_lease::SqliteBackend as SqliteLeases;
 use steadfast_notifications::{
     IdSource, Notifications, OutboxRelay, OutboxSignal, ScheduleFired, SchedulerJobs, Schedules,
     V7Ids,
@@ -102,8 +102,9 @@ impl Assembly {
             .build()?;
 
         let privacy_store = Arc::new(SqlitePrivacyStore::new(reader.clone(), writer.clone()));
-        let lease = Arc::new(MemoryBackend::with_clock(clock.clone()));
-        let privacy = Privacy::builder(privacy_store.clone(), privacy_store, lease)
+        // In the database, so that the operations of another process on it are kept out too.
+        let leases = Arc::new(SqliteLeases::new(pools.writer.clone()));
+        let privacy = Privacy::builder(privacy_store.clone(), privacy_store, leases)
             .clock(clock.clone())
             .build()?;
         let privacy = Arc::new(privacy);

@@ -178,7 +178,8 @@ fn migrations() -> anyhow::Result<MigrationSet> {
         .add("accounts", ACCOUNT_MIGRATIONS)?
         .add("scheduler", steadfast_scheduler::MIGRATIONS)?
         .add("notifications", NOTIFICATION_MIGRATIONS)?
-        .add("privacy", PRIVACY_MIGRATIONS)?)
+        .add("privacy", PRIVACY_MIGRATIONS)?
+        .add("lease", steadfast_lease::MIGRATIONS)?)
 }
 
 /// Shorter than the start as a whole, so that it is the cause that is told, not the time-out.

@@ -11,6 +11,7 @@ mod burst;
 mod client;
 mod live;
 mod notifications;
+mod privacy_lock;
 mod process;
 mod readme;
 mod schedules;
