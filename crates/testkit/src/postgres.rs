@@ -206,6 +206,8 @@ impl PrivatePostgres {
         let port = self.port.to_string();
         let output = tokio::process::Command::new(&self.create_database)
             .args(["-h", &directory, "-p", &port, "-U", "postgres", name])
+            // It is to succeed on a server that is otherwise read-only.
+            .env("PGOPTIONS", "-c default_transaction_read_only=off")
             .kill_on_drop(true)
             .output()
             .await
@@ -235,6 +237,13 @@ impl PostgresBuilder {
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Makes transactions read-only unless they ask otherwise;
+    /// [`create_database`](PrivatePostgres::create_database) does.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        self.setting("default_transaction_read_only", "on")
     }
 
     /// Starts the server, as [`PrivatePostgres::start`].

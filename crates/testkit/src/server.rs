@@ -16,7 +16,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::ServerError;
+use crate::{ServerError, signal::signal};
 
 /// How long a server may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -223,8 +223,7 @@ impl Drop for Server {
         }
         // Out of patience. What fails here has ended meanwhile.
         if let Some(pid) = self.pid() {
-            let group = format!("-{pid}");
-            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            let _ = signal("KILL", &format!("-{pid}"));
         }
         let _ = self.supervisor.kill();
         let _ = self.supervisor.wait();

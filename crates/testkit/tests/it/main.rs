@@ -1,7 +1,8 @@
-//! Nothing is left running or on disk, and the proxy's faults are what they say.
+//! Nothing is left running or on disk, and the faults are what they say.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod child_process;
 mod fault_proxy;
 mod server_faults;
 mod servers;

@@ -158,16 +158,21 @@ async fn paused_postgres_is_silent_until_resumed() {
 async fn postgres_has_the_settings_it_was_given() {
     let builder = PrivatePostgres::builder()
         .setting("max_connections", "7")
-        .setting("application_name", "two words");
+        .setting("application_name", "two words")
+        .read_only();
     let Some(postgres) = server_or_skip(builder.start().await) else {
         return;
     };
-    for _ in 0..2 {
+    for name in ["one", "two"] {
         let mut session = Session::open(&postgres).await;
         session.query("show max_connections").await;
         assert!(session.until_ready().await.unwrap().contains('7'));
         session.query("show application_name").await;
         assert!(session.until_ready().await.unwrap().contains("two words"));
+        session.query("create table t ()").await;
+        let said = session.until_ready().await.unwrap();
+        assert!(said.contains("read-only transaction"), "{said}");
+        postgres.create_database(name).await.unwrap();
         postgres.restart().await.unwrap();
     }
 
