@@ -28,6 +28,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `mocks` | mockall doubles of the ports |
+//! | `systemd` | `Systemd`: tells systemd READY, STOPPING and WATCHDOG |
 //! | `test-util` | scripted services, signals raised by hand, and the conformance suite of the ports |
 //!
 //! # Example
@@ -91,6 +92,8 @@ mod spec;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
+#[cfg(all(unix, feature = "systemd"))]
+pub use adapters::Systemd;
 #[cfg(unix)]
 pub use adapters::UnixSignals;
 pub use alert::{ALERT_BUFFER, Alert};

@@ -13,3 +13,5 @@ mod signals;
 mod start;
 mod stop;
 mod support;
+#[cfg(unix)]
+mod systemd;
