@@ -3,6 +3,7 @@
 mod backend;
 mod build;
 mod chaos;
+mod elector;
 mod postgres;
 mod run;
 mod sqlite;
