@@ -4,7 +4,7 @@ use std::{
 };
 
 use crate::{
-    ServerError,
+    ServerError, SmallDisk,
     server::{PORT_TRIES, Server, ServerDir, find_program, free_port},
 };
 
@@ -17,7 +17,7 @@ const PACKAGE: &str = "postgresql";
 const INIT_AND_RUN: &str = r#"
 initdb=$0 postgres=$1 home=$2 port=$3
 shift 3
-[ -e "$home/data" ] ||
+[ -e "$home/data/PG_VERSION" ] ||
     "$initdb" -D "$home/data" -U postgres -A trust -E UTF8 --locale=C --no-sync || exit
 exec "$postgres" -D "$home/data" -k "$home" -p "$port" -c listen_addresses=127.0.0.1 \
     -c dynamic_shared_memory_type=mmap \
@@ -84,6 +84,9 @@ impl PrivatePostgres {
             program: PROGRAM,
             source,
         })?;
+        if let Some(disk) = &builder.disk {
+            directory.link("data", disk, PROGRAM)?;
+        }
         let home = directory.path().display().to_string();
         let mut args = [
             ["-c", INIT_AND_RUN].map(str::to_owned),
@@ -229,6 +232,7 @@ impl PrivatePostgres {
 #[derive(Clone, Debug, Default)]
 pub struct PostgresBuilder {
     settings: Vec<(String, String)>,
+    disk: Option<PathBuf>,
 }
 
 impl PostgresBuilder {
@@ -236,6 +240,14 @@ impl PostgresBuilder {
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Keeps the data on `disk`, which needs room for some 40 MB and more to work with; the log
+    /// and the socket are elsewhere. The disk is to be dropped after the server.
+    #[must_use]
+    pub fn on(mut self, disk: &SmallDisk) -> Self {
+        self.disk = Some(disk.path().to_owned());
         self
     }
 
