@@ -4,6 +4,7 @@ mod alerts;
 mod build;
 mod health;
 mod hostile;
+mod parallel;
 mod ports;
 #[cfg(unix)]
 mod process;
