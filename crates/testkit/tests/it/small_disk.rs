@@ -9,6 +9,17 @@ fn is_mounted(path: &Path) -> bool {
     mounts.contains(path.to_str().unwrap())
 }
 
+/// Waits until the disk is gone; fails after ten seconds.
+fn assert_gone(path: &Path) {
+    for _ in 0..1_000 {
+        if !is_mounted(path) && !path.exists() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{} is left", path.display());
+}
+
 #[test]
 fn disk_is_full_when_its_bytes_are_used() {
     let Some(disk) = server_or_skip(SmallDisk::mount(MEGABYTE as u64)) else {
@@ -93,13 +104,7 @@ fn killed_test_process_leaves_no_disk() {
     assert!(is_mounted(path));
     child.send("KILL");
     child.wait();
-    for _ in 0..1_000 {
-        if !is_mounted(path) && !path.exists() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{line} is left");
+    assert_gone(path);
 }
 
 #[tokio::test]
