@@ -69,6 +69,18 @@ impl ServerDir {
         self.directory.path()
     }
 
+    /// Writes the file `name`, which the server can read.
+    pub(crate) fn write(
+        &self,
+        name: &str,
+        text: &str,
+        program: &'static str,
+    ) -> Result<(), ServerError> {
+        // Nobody else gets into the directory.
+        fs::write(self.path().join(name), text)
+            .map_err(|source| ServerError::Directory { program, source })
+    }
+
     /// Makes the directory `name` in this one one that is really in `elsewhere`, which has to
     /// see to its removal.
     pub(crate) fn link(
