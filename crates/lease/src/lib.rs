@@ -25,6 +25,7 @@
 //! |---|---|
 //! | `sqlite` | `SqliteBackend`, leases among the processes of one host, and its `MIGRATIONS` |
 //! | `postgres` | `PostgresBackend`, leases among the clients of one server, and its `MIGRATIONS` |
+//! | `redis` | `RedisBackend`, leases among the clients of one server, best effort |
 //! | `mocks` | a mockall double of the port |
 //! | `test-util` | a backend with scripted faults, and the conformance suite of the port |
 //!
@@ -74,6 +75,8 @@ pub use adapters::MIGRATIONS;
 pub use adapters::MemoryBackend;
 #[cfg(feature = "postgres")]
 pub use adapters::PostgresBackend;
+#[cfg(feature = "redis")]
+pub use adapters::RedisBackend;
 #[cfg(feature = "sqlite")]
 pub use adapters::SqliteBackend;
 pub use builder::{LeaseLockBuilder, MAX_NAME_BYTES};

@@ -5,6 +5,7 @@ mod build;
 mod chaos;
 mod elector;
 mod postgres;
+mod redis;
 mod run;
 mod sqlite;
 mod support;
