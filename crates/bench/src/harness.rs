@@ -73,6 +73,12 @@ impl Sampling {
         sample: Duration::from_millis(10),
         rounds: 81,
     };
+
+    /// For what takes so long that a sample is one operation.
+    pub(crate) const SINGLE: Self = Self {
+        sample: Duration::ZERO,
+        rounds: 41,
+    };
 }
 
 impl Case {

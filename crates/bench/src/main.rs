@@ -6,6 +6,7 @@
 //! of this crate only. With the feature `allocations` it counts those instead.
 
 mod harness;
+mod init;
 mod machine;
 mod report;
 mod run;
@@ -20,7 +21,7 @@ type NamedCase = (&'static str, fn() -> Result<Case, Box<dyn Error>>);
 
 type Cases = &'static [NamedCase];
 
-const BENCHMARKS: [(&str, Cases); 1] = [("sync", sync::CASES)];
+const BENCHMARKS: [(&str, Cases); 2] = [("sync", sync::CASES), ("init", init::CASES)];
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();

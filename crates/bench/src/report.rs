@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::harness::{Measured, Outcome};
+use crate::{
+    harness::{Measured, Outcome},
+    run::grouped,
+};
 
 /// A heading, a table and what a reader has to know. Ratios below 1 are won, those above are lost.
 pub(crate) fn table(name: &str, outcome: &Outcome) -> String {
@@ -53,10 +56,13 @@ pub(crate) fn missed(name: &str, outcome: &Outcome) -> String {
     missed.map(line).collect()
 }
 
-/// Two digits at least.
+/// Two digits at least, and groups of three where there are many.
 fn nanos(nanos: f64) -> String {
-    let decimals = if nanos < 10.0 { 1 } else { 0 };
-    format!("{nanos:.decimals$}")
+    if nanos < 10.0 {
+        format!("{nanos:.1}")
+    } else {
+        grouped(nanos.round() as u64)
+    }
 }
 
 fn goal(contender: &Measured) -> String {

@@ -7,8 +7,6 @@ mod memory;
 mod migrations;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(feature = "redis")]
-mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -17,8 +15,6 @@ pub use memory::MemoryBackend;
 pub use migrations::MIGRATIONS;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresBackend;
-#[cfg(feature = "redis")]
-pub use redis::RedisBackend;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteBackend;
 

@@ -4,7 +4,6 @@ mod alerts;
 mod build;
 mod health;
 mod hostile;
-mod parallel;
 mod ports;
 #[cfg(unix)]
 mod process;

@@ -6,4 +6,3 @@ mod child_process;
 mod fault_proxy;
 mod server_faults;
 mod servers;
-mod small_disk;
