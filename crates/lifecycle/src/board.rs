@@ -4,7 +4,7 @@ use steadfast_clock::{Clock, Instant};
 
 use crate::{
     Alert, Health, LifecycleHandle, ServiceState,
-    snapshot::{Phase, ServiceSnapshot},
+    snapshot::{Phase, ServiceSnapshot, Snapshot},
 };
 
 /// The one place that writes the snapshot of a lifecycle.
@@ -32,19 +32,19 @@ impl Board {
     /// Every service is stopped; their names and whether they are required.
     pub(crate) fn list(&self, services: impl Iterator<Item = (Arc<str>, bool)>) {
         let since = self.clock.wall();
-        self.handle.update(|snapshot| {
-            snapshot.services = services
-                .map(|(name, required)| ServiceSnapshot {
-                    name,
-                    required,
-                    state: ServiceState::Stopped,
-                    since,
-                    detail: None,
-                    failures: 0,
-                    last_error: None,
-                })
-                .collect();
-        });
+        let services = services
+            .map(|(name, required)| ServiceSnapshot {
+                name,
+                required,
+                state: ServiceState::Stopped,
+                since,
+                detail: None,
+                failures: 0,
+                last_error: None,
+            })
+            .collect();
+        self.handle
+            .update(|snapshot| *snapshot = Snapshot::stopped(services));
     }
 
     /// A run begins: nothing of an earlier one is left to see.
@@ -53,8 +53,10 @@ impl Board {
         self.handle.update(|snapshot| {
             snapshot.phase = Phase::Starting;
             snapshot.draining = false;
-            for service in &mut snapshot.services {
-                service.enter(ServiceState::Pending, None, now);
+            for index in 0..snapshot.services.len() {
+                snapshot.change(index, |service| {
+                    service.enter(ServiceState::Pending, None, now);
+                });
             }
         });
     }
@@ -64,9 +66,11 @@ impl Board {
         let now = self.clock.wall();
         self.handle.update(|snapshot| {
             snapshot.phase = Phase::Stopped;
-            for service in &mut snapshot.services {
-                if service.state == ServiceState::Pending {
-                    service.enter(ServiceState::Stopped, None, now);
+            for index in 0..snapshot.services.len() {
+                if snapshot.services[index].state == ServiceState::Pending {
+                    snapshot.change(index, |service| {
+                        service.enter(ServiceState::Stopped, None, now);
+                    });
                 }
             }
         });
@@ -83,16 +87,16 @@ impl Board {
     pub(crate) fn state(&self, index: usize, state: ServiceState, detail: Option<Arc<str>>) {
         let now = self.clock.wall();
         self.handle
-            .update(|snapshot| snapshot.services[index].enter(state, detail, now));
+            .update(|snapshot| snapshot.change(index, |service| service.enter(state, detail, now)));
     }
 
     /// The service failed.
     pub(crate) fn failed(&self, index: usize, error: Arc<str>) {
         let now = self.clock.wall();
         let threshold = self.failure_threshold;
-        let alert = self
-            .handle
-            .update(|snapshot| snapshot.services[index].fail(error, now, threshold));
+        let alert = self.handle.update(|snapshot| {
+            snapshot.change(index, |service| service.fail(error, now, threshold))
+        });
         self.tell(alert);
     }
 
@@ -100,9 +104,9 @@ impl Board {
     pub(crate) fn health(&self, index: usize, health: Health) {
         let now = self.clock.wall();
         let threshold = self.failure_threshold;
-        let alert = self
-            .handle
-            .update(|snapshot| snapshot.services[index].apply(health, now, threshold));
+        let alert = self.handle.update(|snapshot| {
+            snapshot.change(index, |service| service.apply(health, now, threshold))
+        });
         self.tell(alert);
     }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
 
-use crate::{ALERT_BUFFER, Alert, Snapshot, Status, snapshot::Phase};
+use crate::{ALERT_BUFFER, Alert, Snapshot};
 
 /// A cheap, cloneable view of a lifecycle: its snapshot, and a way to ask it to stop.
 ///
@@ -22,12 +22,7 @@ struct Shared {
 
 impl LifecycleHandle {
     pub(crate) fn detached() -> Self {
-        let snapshot = Snapshot {
-            status: Status::Stopped,
-            services: Vec::new(),
-            phase: Phase::Stopped,
-            draining: false,
-        };
+        let snapshot = Snapshot::stopped(Vec::new());
         Self {
             shared: Arc::new(Shared {
                 snapshot: watch::Sender::new(Arc::new(snapshot)),

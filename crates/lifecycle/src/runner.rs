@@ -272,7 +272,8 @@ impl Runner {
             match &fault {
                 Some(fault) => self.board.failed(index, format!("stop: {fault}").into()),
                 None if before.state == ServiceState::Failed => {
-                    self.board.state(index, ServiceState::Failed, before.detail);
+                    let detail = before.detail.clone();
+                    self.board.state(index, ServiceState::Failed, detail);
                 }
                 None => self.board.state(index, ServiceState::Stopped, None),
             }

@@ -11,9 +11,10 @@ pub struct Snapshot {
     /// The application as a whole.
     pub status: Status,
     /// Each service, in the order of registration.
-    pub services: Vec<ServiceSnapshot>,
+    pub services: Vec<Arc<ServiceSnapshot>>,
     pub(crate) phase: Phase,
     pub(crate) draining: bool,
+    counts: Counts,
 }
 
 /// How one service was at one moment.
@@ -116,7 +117,36 @@ impl Snapshot {
     /// The service named `name`, if there is one.
     #[must_use]
     pub fn service(&self, name: &str) -> Option<&ServiceSnapshot> {
-        self.services.iter().find(|service| &*service.name == name)
+        let mut services = self.services.iter().map(|service| &**service);
+        services.find(|service| &*service.name == name)
+    }
+
+    /// Nothing runs.
+    pub(crate) fn stopped(services: Vec<ServiceSnapshot>) -> Self {
+        let mut counts = Counts::default();
+        for service in &services {
+            counts.add(service);
+        }
+        Self {
+            status: Status::Stopped,
+            services: services.into_iter().map(Arc::new).collect(),
+            phase: Phase::Stopped,
+            draining: false,
+            counts,
+        }
+    }
+
+    /// Changes one service; the others are shared with older snapshots.
+    pub(crate) fn change<R>(
+        &mut self,
+        index: usize,
+        change: impl FnOnce(&mut ServiceSnapshot) -> R,
+    ) -> R {
+        let service = Arc::make_mut(&mut self.services[index]);
+        self.counts.remove(service);
+        let result = change(service);
+        self.counts.add(service);
+        result
     }
 
     pub(crate) fn refresh_status(&mut self) {
@@ -130,28 +160,41 @@ impl Snapshot {
     }
 
     fn running_status(&self) -> Status {
-        let broken = |service: &ServiceSnapshot| {
-            service.required
-                && matches!(
-                    service.state,
-                    ServiceState::Unhealthy | ServiceState::Failed
-                )
-        };
-        if self.services.iter().any(broken) {
+        if self.counts.broken > 0 {
             Status::Unhealthy
-        } else if self
-            .services
-            .iter()
-            .all(|service| service.state == ServiceState::Running)
-        {
-            Status::Running
-        } else {
+        } else if self.counts.not_running > 0 {
             Status::Degraded
+        } else {
+            Status::Running
         }
     }
 }
 
+/// How many services keep the application from being well, so that no change has to look at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    /// Required services that do not work.
+    broken: usize,
+    not_running: usize,
+}
+
+impl Counts {
+    fn add(&mut self, service: &ServiceSnapshot) {
+        self.broken += usize::from(service.is_broken());
+        self.not_running += usize::from(service.state != ServiceState::Running);
+    }
+
+    fn remove(&mut self, service: &ServiceSnapshot) {
+        self.broken -= usize::from(service.is_broken());
+        self.not_running -= usize::from(service.state != ServiceState::Running);
+    }
+}
+
 impl ServiceSnapshot {
+    fn is_broken(&self) -> bool {
+        self.required && matches!(self.state, ServiceState::Unhealthy | ServiceState::Failed)
+    }
+
     pub(crate) fn enter(&mut self, state: ServiceState, detail: Option<Arc<str>>, now: SystemTime) {
         if self.state != state {
             self.state = state;
@@ -215,5 +258,56 @@ impl ServiceState {
     #[must_use]
     pub fn is_up(self) -> bool {
         matches!(self, Self::Running | Self::Degraded | Self::Unhealthy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    use super::*;
+
+    const STATES: [ServiceState; 9] = [
+        ServiceState::Pending,
+        ServiceState::Starting,
+        ServiceState::Running,
+        ServiceState::Degraded,
+        ServiceState::Unhealthy,
+        ServiceState::Failed,
+        ServiceState::Skipped,
+        ServiceState::Stopping,
+        ServiceState::Stopped,
+    ];
+
+    fn service(required: bool) -> ServiceSnapshot {
+        ServiceSnapshot {
+            name: "a".into(),
+            required,
+            state: ServiceState::Stopped,
+            since: SystemTime::UNIX_EPOCH,
+            detail: None,
+            failures: 0,
+            last_error: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_those_of_all_services_after_any_changes(
+            required in vec(any::<bool>(), 5),
+            changes in vec((0..5_usize, select(&STATES[..])), 0..50),
+        ) {
+            let mut snapshot = Snapshot::stopped(required.into_iter().map(service).collect());
+            for (index, state) in changes {
+                snapshot.change(index, |service| {
+                    service.enter(state, None, SystemTime::UNIX_EPOCH);
+                });
+                let mut counts = Counts::default();
+                for service in &snapshot.services {
+                    counts.add(service);
+                }
+                prop_assert_eq!(snapshot.counts, counts);
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use steadfast_lifecycle::{
 };
 use tokio::time::sleep;
 
-use crate::support::{MS, SEC, web_app};
+use crate::support::{MS, SEC, app, web_app};
 
 #[tokio::test(start_paused = true)]
 async fn probes_keep_the_snapshot_true() {
@@ -151,4 +151,25 @@ async fn answer_of_a_probe_that_was_under_way_does_not_undo_a_failure() {
     let cache = snapshot.service("cache").unwrap();
     assert_eq!(cache.state, ServiceState::Failed);
     assert_eq!(cache.detail.as_deref(), Some("evicted"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn change_of_one_service_copies_no_other_even_if_an_older_snapshot_is_kept() {
+    let app = app((0..1000).map(|index| ServiceSpec::new(format!("s{index}")).optional()));
+    app.lifecycle.start().await.unwrap();
+    sleep(MS).await;
+    let before = app.lifecycle.snapshot();
+    app.service("s500").report_failure("evicted");
+    sleep(MS).await;
+    let after = app.lifecycle.snapshot();
+    assert_eq!(
+        (before.status, after.status),
+        (Status::Running, Status::Degraded)
+    );
+    let pairs = before.services.iter().zip(&after.services);
+    let copied: Vec<_> = pairs
+        .filter(|(before, after)| !Arc::ptr_eq(before, after))
+        .map(|(before, _)| &*before.name)
+        .collect();
+    assert_eq!(copied, ["s500"]);
 }
