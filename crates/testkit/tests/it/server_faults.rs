@@ -76,6 +76,11 @@ fn family(pid: u32) -> Vec<u32> {
         .collect()
 }
 
+/// Whether the process is there and not only still to be waited for.
+fn is_alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
 /// Waits until the processes are gone, also from the table of whoever inherited them.
 fn assert_all_gone(family: &[u32]) {
     for _ in 0..1_000 {
@@ -106,12 +111,14 @@ async fn killed_postgres_is_gone_and_keeps_its_data() {
     };
     postgres.create_database("kept").await.unwrap();
     let mut busy = Session::open(&postgres).await;
-    busy.query("select pg_sleep(600)").await;
+    // It never looks whether its postmaster lives.
+    busy.query("do 'begin loop end loop; end'").await;
     let (pid, port) = (postgres.pid().unwrap(), postgres.port());
     let family = family(pid);
     assert!(family.len() > 2, "{family:?}");
 
     postgres.kill();
+    assert!(!family.iter().any(|pid| is_alive(*pid)));
     assert_all_gone(&family);
     assert_eq!(postgres.pid(), None);
     assert!(timeout(SOON, busy.until_ready()).await.unwrap().is_err());
