@@ -34,7 +34,8 @@ impl LeaseContext {
         self.holding.fence
     }
 
-    /// Cancelled when the lease is lost or so near to its expiry that the work must end.
+    /// Cancelled when the lease is lost or so near to its expiry that the work must end, and when
+    /// an [`Elector`](crate::Elector) resigns.
     #[must_use]
     pub fn cancellation(&self) -> &CancellationToken {
         &self.holding.token
@@ -54,10 +55,14 @@ impl LeaseContext {
     }
 
     /// How long the lease holds if it is not renewed any more, less the margin; zero once it is
-    /// lost.
+    /// lost or resigned.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.holding.remaining()
+    }
+
+    pub(crate) fn holding(&self) -> &Arc<Holding> {
+        &self.holding
     }
 }
 
@@ -107,10 +112,20 @@ impl Holding {
         }
     }
 
+    /// What the work may count on: nothing once it was told to end.
     pub(crate) fn remaining(&self) -> Duration {
+        match self.with(|state| state.lost.is_some()) {
+            true => Duration::ZERO,
+            false => self.renewable(),
+        }
+    }
+
+    /// What the renewal may count on: a lease that was resigned is held until the work has
+    /// returned.
+    pub(crate) fn renewable(&self) -> Duration {
         let now = self.clock.monotonic();
         self.with(|state| match state.lost {
-            None => state
+            None | Some(LossReason::Resigned) => state
                 .valid_until
                 .saturating_duration_since(now)
                 .saturating_sub(self.margin),
@@ -122,7 +137,8 @@ impl Holding {
         self.with(|state| state.valid_until = renewed.valid_until);
     }
 
-    /// Gives the lease up; the first reason counts.
+    /// Tells the work to end, for the first reason given. For all but
+    /// [`Resigned`](LossReason::Resigned) the lease is given up, too.
     pub(crate) fn lose(&self, reason: LossReason) {
         self.with(|state| {
             state.lost.get_or_insert(reason);

@@ -1,5 +1,7 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use crate::ElectorState;
+
 /// An opaque error of a [`LockBackend`](crate::LockBackend).
 #[derive(Clone, Debug)]
 pub struct BackendError {
@@ -150,7 +152,24 @@ pub enum LossReason {
         /// What the backend said.
         message: String,
     },
+    /// Its holder gives it up on request; it is held until the work has returned.
+    #[error("its holder resigns")]
+    Resigned,
     /// The work has returned.
     #[error("the work it was for has returned")]
     Finished,
+}
+
+/// An [`Elector`](crate::Elector) that was told to step down has not done so in time; it goes on
+/// with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("elector of `{key}` is still {state} {after:?} after it was told to step down")]
+#[non_exhaustive]
+pub struct StillStopping {
+    /// What is led.
+    pub key: Arc<str>,
+    /// What the elector does.
+    pub state: ElectorState,
+    /// The limit.
+    pub after: Duration,
 }

@@ -21,14 +21,14 @@ use crate::{
 /// [cancellation](LeaseContext::cancellation); its fence is then lower than that of its successor.
 pub struct LeaseLock {
     backend: Arc<dyn LockBackend>,
-    key: Arc<str>,
-    owner: Arc<str>,
+    pub(crate) key: Arc<str>,
+    pub(crate) owner: Arc<str>,
     clock: Arc<dyn Clock>,
-    limits: Limits,
+    pub(crate) limits: Limits,
 }
 
 /// What became of one attempt.
-enum Attempt {
+pub(crate) enum Attempt {
     Granted(Grant),
     Busy,
     Failed(BackendError),
@@ -152,7 +152,7 @@ impl LeaseLock {
         Err(self.acquire_timed_out(limit, last))
     }
 
-    async fn attempt(&self, limit: Duration) -> Attempt {
+    pub(crate) async fn attempt(&self, limit: Duration) -> Attempt {
         let asked = self
             .backend
             .try_acquire(&self.key, &self.owner, self.limits.ttl);
@@ -173,8 +173,8 @@ impl LeaseLock {
         }
     }
 
-    /// Runs the work beside the renewal.
-    async fn hold<T, F, W>(&self, grant: Grant, work: F) -> Result<T, LeaseError>
+    /// Runs the work beside the renewal, and releases the lease after it has returned.
+    pub(crate) async fn hold<T, F, W>(&self, grant: Grant, work: F) -> Result<T, LeaseError>
     where
         F: FnOnce(LeaseContext) -> W,
         W: Future<Output = T>,

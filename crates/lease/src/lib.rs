@@ -2,8 +2,9 @@
 //!
 //! For: work that one of many processes is to do at a time, such as a nightly clean-up or the turn
 //! of a scheduler. A [`LeaseLock`] takes a lease from a [`LockBackend`], renews it while the work
-//! runs and gives it back. Not for: mutual exclusion inside of one process, which `steadfast-sync`
-//! has cheaper and without a time limit.
+//! runs and gives it back; an [`Elector`] does so over and over, for work that never ends. Not for:
+//! mutual exclusion inside of one process, which `steadfast-sync` has cheaper and without a time
+//! limit.
 //!
 //! # Guarantees
 //!
@@ -15,7 +16,7 @@
 //!   has seen can.
 //! - The work's token is cancelled on any doubt: when the backend says that the lease is gone, and
 //!   when it could not be renewed until the margin before its expiry.
-//! - The lease is released only after the work has returned.
+//! - The lease is released only after the work has returned, also by an elector that resigns.
 //! - Every call of a backend, and every wait for a lease, has a time limit.
 //!
 //! # Features
@@ -24,6 +25,7 @@
 //! |---|---|
 //! | `sqlite` | `SqliteBackend`, leases among the processes of one host, and its `MIGRATIONS` |
 //! | `postgres` | `PostgresBackend`, leases among the clients of one server, and its `MIGRATIONS` |
+//! | `redis` | `RedisBackend`, leases among the clients of one server, best effort |
 //! | `mocks` | a mockall double of the port |
 //! | `test-util` | a backend with scripted faults, and the conformance suite of the port |
 //!
@@ -57,6 +59,7 @@
 mod adapters;
 mod builder;
 mod context;
+mod elector;
 mod error;
 mod grant;
 mod guarantees;
@@ -72,11 +75,14 @@ pub use adapters::MIGRATIONS;
 pub use adapters::MemoryBackend;
 #[cfg(feature = "postgres")]
 pub use adapters::PostgresBackend;
+#[cfg(feature = "redis")]
+pub use adapters::RedisBackend;
 #[cfg(feature = "sqlite")]
 pub use adapters::SqliteBackend;
 pub use builder::{LeaseLockBuilder, MAX_NAME_BYTES};
 pub use context::LeaseContext;
-pub use error::{BackendError, BuildError, LeaseError, LeaseLost, LossReason};
+pub use elector::{Elector, ElectorBuilder, ElectorState, WhenWorkReturns};
+pub use error::{BackendError, BuildError, LeaseError, LeaseLost, LossReason, StillStopping};
 pub use grant::{Grant, MAX_TTL};
 pub use guarantees::{Fencing, Guarantees, Scope};
 pub use lease_lock::LeaseLock;

@@ -27,8 +27,8 @@ pub(crate) async fn renew_until_lost(
     let mut pause = limits.renew_every;
     let mut attempt = 0;
     let reason = loop {
-        sleep(pause.min(holding.remaining())).await;
-        let left = holding.remaining();
+        sleep(pause.min(holding.renewable())).await;
+        let left = holding.renewable();
         if left.is_zero() {
             break LossReason::Expired;
         }

@@ -3,7 +3,9 @@
 mod backend;
 mod build;
 mod chaos;
+mod elector;
 mod postgres;
+mod redis;
 mod run;
 mod sqlite;
 mod support;
