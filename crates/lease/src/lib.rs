@@ -23,8 +23,8 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `sqlite` | `SqliteBackend`, leases among the processes of one host, and its `MIGRATIONS` |
-//! | `postgres` | `PostgresBackend`, leases among the clients of one server, and its `MIGRATIONS` |
+//! | `sqlite` | `SqliteBackend`, leases among the processes of one host, `fence_sqlite`, which refuses late writes, and their `MIGRATIONS` |
+//! | `postgres` | `PostgresBackend`, leases among the clients of one server, `fence_postgres`, which refuses late writes, and their `MIGRATIONS` |
 //! | `redis` | `RedisBackend`, leases among the clients of one server, best effort |
 //! | `mocks` | a mockall double of the port |
 //! | `test-util` | a backend with scripted faults, and the conformance suite of the port |
@@ -61,6 +61,8 @@ mod builder;
 mod context;
 mod elector;
 mod error;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod fence;
 mod grant;
 mod guarantees;
 mod lease_lock;
@@ -83,6 +85,12 @@ pub use builder::{LeaseLockBuilder, MAX_NAME_BYTES};
 pub use context::LeaseContext;
 pub use elector::{Elector, ElectorBuilder, ElectorState, WhenWorkReturns};
 pub use error::{BackendError, BuildError, LeaseError, LeaseLost, LossReason, StillStopping};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use fence::FenceError;
+#[cfg(feature = "postgres")]
+pub use fence::fence_postgres;
+#[cfg(feature = "sqlite")]
+pub use fence::fence_sqlite;
 pub use grant::{Grant, MAX_TTL};
 pub use guarantees::{Fencing, Guarantees, Scope};
 pub use lease_lock::LeaseLock;

@@ -1,6 +1,7 @@
-/// The table of the SQL backends: version, statements for SQLite, statements for Postgres, in the
-/// order in which they are to be applied. Instants of SQLite are microseconds.
-pub const MIGRATIONS: &[(u32, &str, &str)] = &[(1, SQLITE_1, POSTGRES_1)];
+/// The tables of the SQL backends and of fenced writes: version, statements for SQLite, statements
+/// for Postgres, in the order in which they are to be applied. Instants of SQLite are microseconds.
+pub const MIGRATIONS: &[(u32, &str, &str)] =
+    &[(1, SQLITE_1, POSTGRES_1), (2, SQLITE_2, POSTGRES_2)];
 
 const SQLITE_1: &str = "
 CREATE TABLE lease_lock (
@@ -21,5 +22,19 @@ CREATE TABLE lease_lock (
   owner TEXT NOT NULL,
   fence BIGINT NOT NULL,
   expires_at TIMESTAMPTZ NOT NULL
+);
+"#;
+
+const SQLITE_2: &str = "
+CREATE TABLE lease_fence (
+  resource TEXT PRIMARY KEY,
+  fence INTEGER NOT NULL
+) WITHOUT ROWID;
+";
+
+const POSTGRES_2: &str = r#"
+CREATE TABLE lease_fence (
+  resource TEXT COLLATE "C" PRIMARY KEY,
+  fence BIGINT NOT NULL
 );
 "#;

@@ -15,7 +15,7 @@ use crate::support::SEC;
 const SOON: Duration = Duration::from_secs(20);
 
 /// A server whose database `postgres` has the tables.
-async fn start() -> Option<(PrivatePostgres, PgPool)> {
+pub(crate) async fn start() -> Option<(PrivatePostgres, PgPool)> {
     let server = server_or_skip(PrivatePostgres::start().await)?;
     let pool = open(&server).await;
     for (_, _, postgres) in MIGRATIONS {
@@ -31,7 +31,7 @@ async fn open(server: &PrivatePostgres) -> PgPool {
 }
 
 /// Waits until `condition`, a query of one truth value, is true.
-async fn until(pool: &PgPool, condition: &'static str) {
+pub(crate) async fn until(pool: &PgPool, condition: &'static str) {
     let wait = async {
         while !sqlx::query_scalar::<_, bool>(condition)
             .fetch_one(pool)

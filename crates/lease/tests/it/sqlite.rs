@@ -21,7 +21,7 @@ async fn open(path: &Path) -> SqlitePool {
     pool.connect_with(options).await.expect("the file opens")
 }
 
-async fn create(path: &Path) -> SqlitePool {
+pub(crate) async fn create(path: &Path) -> SqlitePool {
     let pool = open(path).await;
     for (_, sqlite, _) in MIGRATIONS {
         let created = sqlx::raw_sql(*sqlite).execute(&pool).await;
