@@ -19,6 +19,15 @@
 //! - The lease is released only after the work has returned, also by an elector that resigns.
 //! - Every call of a backend, and every wait for a lease, has a time limit.
 //!
+//! What the backends add to that:
+//!
+//! | backend | one holder among | fences grow | time of a lease |
+//! |---|---|---|---|
+//! | `MemoryBackend` | users of one value | always | its clock |
+//! | `SqliteBackend` | processes of one host | always, with `synchronous = FULL` also over a loss of power | the host's monotonic clock (Linux) |
+//! | `PostgresBackend` | clients of one server | as far as its commits are durable | the server's time of day |
+//! | `RedisBackend` | clients of one primary, unless it loses its data | unless its clock goes back when it loses its data | the server's |
+//!
 //! # Features
 //!
 //! | feature | what it adds |

@@ -1,9 +1,10 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use mockall::predicate::eq;
 use steadfast_lease::{
-    BackendError, Fencing, Grant, LeaseError, LockBackend, LossReason, MemoryBackend,
-    MockLockBackend, Scope,
+    BackendError, Fencing, Grant, Guarantees, LeaseError, LockBackend, LossReason, MAX_TTL,
+    MemoryBackend, MockLockBackend, Scope,
     test_util::{Fault, FaultyBackend, conformance},
 };
 use tokio::time::sleep;
@@ -31,6 +32,44 @@ async fn faulty_backend_without_faults_conforms() {
     let memory = MemoryBackend::with_clock(clock());
     let backend = FaultyBackend::new(memory, |_| Fault::None);
     conformance::all(Arc::new(backend), "suite", SEC).await;
+}
+
+/// Sets the end of a lease in a second step.
+struct TwoSteps(MemoryBackend);
+
+#[async_trait]
+impl LockBackend for TwoSteps {
+    async fn try_acquire(
+        &self,
+        key: &str,
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<Option<Grant>, BackendError> {
+        let Some(grant) = self.0.try_acquire(key, owner, MAX_TTL).await? else {
+            return Ok(None);
+        };
+        tokio::task::yield_now().await;
+        self.0.renew(&grant, ttl).await
+    }
+
+    async fn renew(&self, grant: &Grant, ttl: Duration) -> Result<Option<Grant>, BackendError> {
+        self.0.renew(grant, ttl).await
+    }
+
+    async fn release(&self, grant: &Grant) -> Result<(), BackendError> {
+        self.0.release(grant).await
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        self.0.guarantees()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "dropped after 1 polls holds the lease for good")]
+async fn suite_finds_the_lease_that_a_dropped_attempt_leaves_behind() {
+    let backend = TwoSteps(MemoryBackend::with_clock(clock()));
+    conformance::dropped_attempt_expires(&backend, "key", SEC).await;
 }
 
 /// A grant of the injected backend, from the clock's now.

@@ -107,6 +107,16 @@ async fn fence_is_kept_with_the_lease_of_another_client() {
 }
 
 #[tokio::test]
+async fn another_backend_on_the_server_goes_on() {
+    let Some((server, pool)) = start().await else {
+        return;
+    };
+    let backend = PostgresBackend::new(pool);
+    let another = PostgresBackend::new(open(&server).await);
+    conformance::another_backend_goes_on(&backend, &another, "key", SEC / 2).await;
+}
+
+#[tokio::test]
 async fn missing_table_is_a_permanent_error_that_names_table_database_and_server() {
     let Some(server) = server_or_skip(PrivatePostgres::start().await) else {
         return;

@@ -67,6 +67,15 @@ async fn redis_backend_conforms() {
 }
 
 #[tokio::test]
+async fn another_backend_on_the_server_goes_on() {
+    let Some((server, backend)) = start().await else {
+        return;
+    };
+    let another = RedisBackend::new(client(&server.url())).call_timeout(SOON);
+    conformance::another_backend_goes_on(&backend, &another, "key", SEC / 2).await;
+}
+
+#[tokio::test]
 async fn fences_grow_over_a_server_that_comes_back_empty() {
     let Some((server, backend)) = start().await else {
         return;

@@ -59,6 +59,15 @@ async fn lease_and_fence_survive_a_restart_of_the_backend() {
 }
 
 #[tokio::test]
+async fn another_backend_on_the_file_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    let backend = SqliteBackend::new(create(&path).await);
+    let another = SqliteBackend::new(open(&path).await);
+    conformance::another_backend_goes_on(&backend, &another, "key", SEC / 5).await;
+}
+
+#[tokio::test]
 async fn missing_table_is_a_permanent_error_that_names_table_and_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("db");
