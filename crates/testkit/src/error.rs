@@ -2,7 +2,7 @@ use std::{io, time::Duration};
 
 use thiserror::Error;
 
-/// Why a private server is not there.
+/// Why a private server or disk is not there.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServerError {
@@ -13,6 +13,14 @@ pub enum ServerError {
         program: &'static str,
         /// The Debian package that has it.
         package: &'static str,
+    },
+    /// This process may not do what is needed.
+    #[error("`{program}` is not permitted, it needs root: {output}")]
+    NotPermitted {
+        /// The program that was refused.
+        program: &'static str,
+        /// What it printed.
+        output: String,
     },
     /// The server's directory could not be prepared.
     #[error("cannot prepare the directory of `{program}`")]

@@ -1,6 +1,6 @@
 //! Private servers and faults for tests: Postgres and Redis in a temporary directory, which can be
 //! killed, paused and restarted, a TCP proxy that misbehaves on request, child processes to signal,
-//! and the time and the seed of tests that loop over faults.
+//! small disks, and the time and the seed of tests that loop over faults.
 //!
 //! For: tests of adapters against the real thing, without a system-wide server, a container or a
 //! fixed port. Not for: production, or data that should last; the servers run without `fsync`.
@@ -14,7 +14,7 @@
 //! - Servers never run as root: started by root, they run as `postgres`, `redis` or `nobody`.
 //! - A server that is not installed is an error that names the Debian package;
 //!   [`server_or_skip`] turns it into a skipped test.
-//! - A [`ChildProcess`] never outlives the process that started it.
+//! - A [`ChildProcess`] and a [`SmallDisk`] end the same way.
 //! - A [`FaultProxy`] has taken on a fault when [`set`](FaultProxy::set) returns.
 //!
 //! # Example
@@ -37,6 +37,7 @@ mod redis;
 mod server;
 mod signal;
 mod skip;
+mod small_disk;
 mod soak;
 
 pub use child_process::ChildProcess;
@@ -45,4 +46,5 @@ pub use fault_proxy::{Fault, FaultProxy};
 pub use postgres::{PostgresBuilder, PrivatePostgres};
 pub use redis::{PrivateRedis, RedisBuilder};
 pub use skip::server_or_skip;
+pub use small_disk::SmallDisk;
 pub use soak::{Random, seed, soak_time};

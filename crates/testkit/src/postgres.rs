@@ -4,7 +4,7 @@ use std::{
 };
 
 use crate::{
-    ServerError,
+    ServerError, SmallDisk,
     server::{PORT_TRIES, Server, ServerDir, find_program, free_port},
 };
 
@@ -12,13 +12,14 @@ const PROGRAM: &str = "postgres";
 const PACKAGE: &str = "postgresql";
 
 /// Creates a cluster by `$0`, where there is none yet, and becomes the server `$1` in the directory
-/// `$2` on the port `$3` with the settings that follow. Shared memory is in files of the directory,
+/// `$2` on the port `$3`, with the authentication `$4` and the settings that follow. Shared memory is in files of the directory,
 /// so that a kill leaves none behind.
 const INIT_AND_RUN: &str = r#"
-initdb=$0 postgres=$1 home=$2 port=$3
-shift 3
-[ -e "$home/data" ] ||
-    "$initdb" -D "$home/data" -U postgres -A trust -E UTF8 --locale=C --no-sync || exit
+initdb=$0 postgres=$1 home=$2 port=$3 auth=$4
+shift 4
+[ -e "$home/data/PG_VERSION" ] ||
+    "$initdb" -D "$home/data" -U postgres -A "$auth" --pwfile "$home/password" \
+        -E UTF8 --locale=C --no-sync || exit
 exec "$postgres" -D "$home/data" -k "$home" -p "$port" -c listen_addresses=127.0.0.1 \
     -c dynamic_shared_memory_type=mmap \
     -c fsync=off -c synchronous_commit=off -c full_page_writes=off "$@"
@@ -27,7 +28,7 @@ exec "$postgres" -D "$home/data" -k "$home" -p "$port" -c listen_addresses=127.0
 /// A Postgres server of one's own, with an empty cluster.
 ///
 /// It listens on a free port of 127.0.0.1 and on a Unix socket in its directory, and trusts every
-/// connection: superuser `postgres`, no password. It writes without `fsync`. Starting takes one
+/// connection unless it is given a [`password`](PostgresBuilder::password): superuser `postgres`. It writes without `fsync`. Starting takes one
 /// to two seconds. Dropping the value ends the server at once and removes its files; the drop
 /// blocks until that is done.
 ///
@@ -49,6 +50,7 @@ pub struct PrivatePostgres {
     server: Server,
     port: u16,
     create_database: PathBuf,
+    password: Option<String>,
 }
 
 impl PrivatePostgres {
@@ -84,6 +86,12 @@ impl PrivatePostgres {
             program: PROGRAM,
             source,
         })?;
+        if let Some(disk) = &builder.disk {
+            directory.link("data", disk, PROGRAM)?;
+        }
+        // The program that creates the cluster wants one that is not empty, also where it is unused.
+        let password = builder.password.as_deref().unwrap_or("unused");
+        directory.write("password", password, PROGRAM)?;
         let home = directory.path().display().to_string();
         let mut args = [
             ["-c", INIT_AND_RUN].map(str::to_owned),
@@ -91,6 +99,11 @@ impl PrivatePostgres {
             [home, port.to_string()],
         ]
         .concat();
+        let auth = builder
+            .password
+            .as_ref()
+            .map_or("trust", |_| "scram-sha-256");
+        args.push(auth.to_owned());
         for (name, value) in &builder.settings {
             args.extend(["-c".to_owned(), format!("{name}={value}")]);
         }
@@ -99,6 +112,7 @@ impl PrivatePostgres {
             server,
             port,
             create_database,
+            password: builder.password.clone(),
         };
         postgres.ready().await?;
         Ok(postgres)
@@ -189,7 +203,12 @@ impl PrivatePostgres {
     /// The URL of the database `name`.
     #[must_use]
     pub fn database_url(&self, name: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+        let password = self.password.as_ref().map(|it| format!(":{it}"));
+        let password = password.unwrap_or_default();
+        format!(
+            "postgres://postgres{password}@127.0.0.1:{}/{name}",
+            self.port
+        )
     }
 
     /// Creates an empty database and returns its URL.
@@ -207,6 +226,7 @@ impl PrivatePostgres {
         let output = tokio::process::Command::new(&self.create_database)
             .args(["-h", &directory, "-p", &port, "-U", "postgres", name])
             // It is to succeed on a server that is otherwise read-only.
+            .env("PGPASSWORD", self.password.as_deref().unwrap_or_default())
             .env("PGOPTIONS", "-c default_transaction_read_only=off")
             .kill_on_drop(true)
             .output()
@@ -229,6 +249,8 @@ impl PrivatePostgres {
 #[derive(Clone, Debug, Default)]
 pub struct PostgresBuilder {
     settings: Vec<(String, String)>,
+    disk: Option<PathBuf>,
+    password: Option<String>,
 }
 
 impl PostgresBuilder {
@@ -236,6 +258,31 @@ impl PostgresBuilder {
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Has every connection authenticate with this password (SCRAM-SHA-256); the URLs have it.
+    ///
+    /// # Panics
+    ///
+    /// If it is empty or has other characters than ASCII letters, digits and `-`, which would have
+    /// to be escaped in a URL.
+    #[must_use]
+    pub fn password(mut self, password: &str) -> Self {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        assert!(
+            !password.is_empty() && password.bytes().all(is_plain),
+            "a password of letters, digits and `-`"
+        );
+        self.password = Some(password.to_owned());
+        self
+    }
+
+    /// Keeps the data on `disk`, which needs room for some 40 MB and more to work with; the log
+    /// and the socket are elsewhere. The disk is to be dropped after the server.
+    #[must_use]
+    pub fn on(mut self, disk: &SmallDisk) -> Self {
+        self.disk = Some(disk.path().to_owned());
         self
     }
 

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     net::TcpListener,
     os::unix::{
-        fs::{MetadataExt, chown},
+        fs::{MetadataExt, chown, symlink},
         process::CommandExt,
     },
     path::{Path, PathBuf},
@@ -67,6 +67,36 @@ impl ServerDir {
 
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Writes the file `name`, which the server can read.
+    pub(crate) fn write(
+        &self,
+        name: &str,
+        text: &str,
+        program: &'static str,
+    ) -> Result<(), ServerError> {
+        // Nobody else gets into the directory.
+        fs::write(self.path().join(name), text)
+            .map_err(|source| ServerError::Directory { program, source })
+    }
+
+    /// Makes the directory `name` in this one one that is really in `elsewhere`, which has to
+    /// see to its removal.
+    pub(crate) fn link(
+        &self,
+        name: &str,
+        elsewhere: &Path,
+        program: &'static str,
+    ) -> Result<(), ServerError> {
+        let link = || {
+            let target = tempfile::Builder::new().tempdir_in(elsewhere)?;
+            if let Some(user) = self.user {
+                chown(target.path(), Some(user.uid), Some(user.gid))?;
+            }
+            symlink(target.keep(), self.path().join(name))
+        };
+        link().map_err(|source| ServerError::Directory { program, source })
     }
 
     /// Starts `program` under a supervisor that kills it when we are gone.

@@ -1,9 +1,10 @@
 use crate::ServerError;
 
-/// The server, or `None` where it is not installed, after one loud line on standard error.
+/// The server or disk, or `None` where it is not installed or this process may not have it, after
+/// one loud line on standard error.
 ///
-/// With `STEADFAST_REQUIRE_SERVERS=1` in the environment a missing server is a failure, so that
-/// a CI machine cannot skip unnoticed.
+/// With `STEADFAST_REQUIRE_SERVERS=1` in the environment that is a failure, so that a CI machine
+/// cannot skip unnoticed.
 ///
 /// # Panics
 ///
@@ -18,7 +19,9 @@ pub fn server_or_skip<S>(started: Result<S, ServerError>) -> Option<S> {
 fn decide<S>(started: Result<S, ServerError>, required: bool) -> Option<S> {
     match started {
         Ok(server) => Some(server),
-        Err(missing @ ServerError::Missing { .. }) if !required => {
+        Err(missing @ (ServerError::Missing { .. } | ServerError::NotPermitted { .. }))
+            if !required =>
+        {
             eprintln!("SKIPPED: {missing} (STEADFAST_REQUIRE_SERVERS=1 makes this a failure)");
             None
         }
@@ -47,6 +50,15 @@ mod tests {
                 .to_string()
                 .ends_with("apt-get install postgresql")
         );
+    }
+
+    #[test]
+    fn what_is_not_permitted_skips() {
+        let refused = Err::<(), _>(ServerError::NotPermitted {
+            program: "mount",
+            output: String::new(),
+        });
+        assert_eq!(decide(refused, false), None);
     }
 
     #[test]

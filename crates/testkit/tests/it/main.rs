@@ -6,3 +6,4 @@ mod child_process;
 mod fault_proxy;
 mod server_faults;
 mod servers;
+mod small_disk;

@@ -191,6 +191,30 @@ async fn postgres_has_the_settings_it_was_given() {
 }
 
 #[tokio::test]
+async fn postgres_with_a_password_asks_for_it() {
+    let builder = PrivatePostgres::builder().password("open-sesame-1");
+    let Some(postgres) = server_or_skip(builder.start().await) else {
+        return;
+    };
+    assert!(postgres.url().contains("postgres:open-sesame-1@"));
+    postgres.create_database("with_password").await.unwrap();
+
+    let stream = TcpStream::connect(("127.0.0.1", postgres.port())).await;
+    let mut session = Session(stream.unwrap());
+    session.send(&[], b"\0\x03\0\0user\0postgres\0\0").await;
+    let mut request = [0; 9];
+    session.0.read_exact(&mut request).await.unwrap();
+    // An authentication request (R) of the kind SASL (10).
+    assert_eq!((request[0], request[8]), (b'R', 10));
+}
+
+#[test]
+#[should_panic(expected = "letters, digits")]
+fn password_that_would_need_escaping_is_refused() {
+    let _ = PrivatePostgres::builder().password("a@b");
+}
+
+#[tokio::test]
 async fn killed_or_restarted_redis_comes_back_empty() {
     let Some(redis) = server_or_skip(PrivateRedis::start().await) else {
         return;
