@@ -8,6 +8,7 @@ mod joining;
 mod mocked;
 mod postgres;
 mod retrying;
+mod silence;
 mod sqlite;
 
 use steadfast_db_init::MigrationSet;

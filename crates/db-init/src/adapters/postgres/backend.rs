@@ -18,7 +18,8 @@ use crate::{
 ///
 /// [`connect`](Backend::connect) first makes one direct connection within a timeout of its own,
 /// so that the true cause of a failure comes out (a pool would hide it in `PoolTimedOut`); then
-/// it makes the pool. Migrations run in one transaction on a direct connection that holds an
+/// it makes the pool. [`ping`](Backend::ping) ends within the acquire timeout and the connect
+/// timeout together. Migrations run in one transaction on a direct connection that holds an
 /// advisory lock, and that is closed afterwards whatever happened, so that the lock cannot
 /// outlive them.
 ///
@@ -106,7 +107,7 @@ impl PostgresBackend {
     }
 }
 
-/// The server did not greet in time.
+/// The server did not answer in time.
 #[derive(Debug, Error)]
 #[error("no answer within the connect timeout of {within:?}")]
 struct ConnectTimeout {
@@ -141,18 +142,30 @@ impl Backend for PostgresBackend {
 
     async fn ping(&self, pool: &PgPool) -> Result<(), BackendError> {
         let no_answer = || format!("no answer from postgres at {}", self.address());
-        match sqlx::query("SELECT 1").execute(pool).await {
-            Ok(_) => Ok(()),
+        let mut connection = match pool.acquire().await {
+            Ok(connection) => connection,
             // The pool does not say why; a direct connection does.
             Err(sqlx::Error::PoolTimedOut) => {
                 let connection = self.direct().await?;
                 // It has told what it was to tell.
                 let _ = connection.close().await;
                 let waited = self.options.acquire_timeout;
-                Err(BackendError::new(Class::Transient, no_answer())
-                    .with_source(PoolBusy { waited }))
+                return Err(BackendError::new(Class::Transient, no_answer())
+                    .with_source(PoolBusy { waited }));
             }
-            Err(error) => Err(failure(no_answer(), error)),
+            Err(error) => return Err(failure(no_answer(), error)),
+        };
+        let within = self.options.connect_timeout;
+        let select = sqlx::query("SELECT 1").execute(&mut *connection);
+        match tokio::time::timeout(within, select).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(failure(no_answer(), error)),
+            Err(_) => {
+                // Given back, it would hold its place in the pool until the server answers.
+                drop(connection.detach());
+                Err(BackendError::new(Class::Transient, no_answer())
+                    .with_source(ConnectTimeout { within }))
+            }
         }
     }
 

@@ -51,7 +51,8 @@ impl PostgresOptions {
         self
     }
 
-    /// How long a direct connection may take, from resolving the host to the server's greeting.
+    /// How long a direct connection may take, from resolving the host to the server's greeting,
+    /// and how long the server may take to answer a ping on a connection that is open.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
