@@ -8,7 +8,7 @@ use crate::{
     Backend, BackendError, Class, CloseReport, DatabaseBuilder, InitError, MigrationError,
     MigrationId, MigrationSet, Phase, PoolStats, Status,
     generation::Generation,
-    shared::{Failure, Shared},
+    shared::{Closing, Failure, Shared},
 };
 
 type CellError = steadfast_sync::InitError<Failure>;
@@ -222,19 +222,20 @@ impl<B: Backend> Database<B> {
     pub async fn close(&self, within: Duration) -> CloseReport {
         let started = self.shared.clock.monotonic();
         let left = || within.saturating_sub(self.elapsed(started));
-        let closing = self.shared.begin_closing();
+        let mut closing = Close {
+            database: self,
+            closing: self.shared.begin_closing(self.newest()),
+        };
         // An attempt at work has been told to stop, and ends its turn when it has closed what it
         // had opened.
         let turn = timeout(left(), self.shared.turn_to_close()).await;
-        // Takes back what was published, and drops an attempt that did not end in time.
-        self.cell.reset();
         let mut report = CloseReport {
-            generation: closing.generation(),
+            generation: closing.closing.generation(),
             leaked: 0,
             complete: turn.is_ok(),
             waited: Duration::ZERO,
         };
-        if let Some(pool) = self.shared.take_open() {
+        if let Some(pool) = closing.take_back() {
             let close = self.shared.backend.close(&pool);
             if timeout(left(), close).await.is_err() {
                 report.complete = false;
@@ -286,6 +287,11 @@ impl<B: Backend> Database<B> {
         }
     }
 
+    /// The number of the newest generation, 0 if there was none.
+    fn newest(&self) -> u64 {
+        self.cell.snapshot().attempts
+    }
+
     fn elapsed(&self, started: Instant) -> Duration {
         let now = self.shared.clock.monotonic();
         now.saturating_duration_since(started)
@@ -297,6 +303,33 @@ impl<B: Backend> fmt::Debug for Database<B> {
         f.debug_struct("Database")
             .field("status", &self.status())
             .finish_non_exhaustive()
+    }
+}
+
+/// One call to close. However it ends, nothing is published then and no pool is left open by a
+/// generation that began before.
+struct Close<'a, B: Backend> {
+    database: &'a Database<B>,
+    /// Ends after the pool has been taken back.
+    closing: Closing<'a, B>,
+}
+
+impl<B: Backend> Close<'_, B> {
+    /// Takes back what was published, drops an attempt that did not end in time, and returns the
+    /// pool that was open.
+    fn take_back(&mut self) -> Option<B::Pool> {
+        let Database { shared, cell } = self.database;
+        // In this order: the attempt that is dropped may be in the middle of a poll. It learns
+        // that it is stopped before it can leave a pool open that is not found here.
+        cell.reset();
+        shared.stop(self.database.newest());
+        shared.take_open()
+    }
+}
+
+impl<B: Backend> Drop for Close<'_, B> {
+    fn drop(&mut self) {
+        drop(self.take_back());
     }
 }
 

@@ -10,7 +10,6 @@ use std::{
 
 use steadfast_sync::{BreakerOpen, BreakerPermit, Decision, RetryError};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     AttemptError, Backend, Class, InitError, Phase, Status,
@@ -27,7 +26,6 @@ const CAPPED_TRIES: u32 = 2;
 pub(crate) struct Generation<B: Backend> {
     shared: Arc<Shared<B>>,
     generation: u64,
-    stop: CancellationToken,
     phase: Mutex<Phase>,
     has_ended: bool,
 }
@@ -41,7 +39,6 @@ enum Fault {
 impl<B: Backend> Generation<B> {
     pub(crate) fn new(shared: Arc<Shared<B>>, generation: u64) -> Self {
         Self {
-            stop: shared.stop_token(),
             shared,
             generation,
             phase: Mutex::new(Phase::Connect),
@@ -62,13 +59,19 @@ impl<B: Backend> Generation<B> {
     async fn take_turn(&self) -> Result<B::Pool, InitError> {
         let mut turn = tokio::select! {
             biased;
-            () = self.stop.cancelled() => return Err(InitError::ShutDown),
+            () = self.shared.stopped(self.generation) => return Err(InitError::ShutDown),
             turn = self.shared.turn_to_open() => turn,
         };
         let outcome = tokio::select! {
             biased;
-            () = self.stop.cancelled() => Err(InitError::ShutDown),
+            () = self.shared.stopped(self.generation) => Err(InitError::ShutDown),
             outcome = self.catch_panics() => outcome,
+        };
+        // A close may have come in the middle of the last poll. If it comes after this, it finds
+        // the pool.
+        let outcome = match outcome {
+            Ok(_) if self.shared.is_stopped(self.generation) => Err(InitError::ShutDown),
+            outcome => outcome,
         };
         match &outcome {
             Ok(_) => turn.keep_open(),
@@ -150,12 +153,11 @@ impl<B: Backend> Generation<B> {
     async fn open(&self, attempt: u32) -> Result<B::Pool, AttemptError> {
         let (shared, generation) = (&self.shared, self.generation);
         self.enter(Phase::Connect);
-        shared.publish(|_| {
-            Some(Status::Connecting {
-                generation,
-                attempt,
-            })
-        });
+        let connecting = Status::Connecting {
+            generation,
+            attempt,
+        };
+        shared.publish_from(generation, connecting);
         let connected = shared.backend.connect().await;
         let pool = connected.map_err(AttemptError::Connect)?;
         shared.set_open(pool.clone());
@@ -165,12 +167,11 @@ impl<B: Backend> Generation<B> {
         pinged.map_err(AttemptError::Ping)?;
 
         self.enter(Phase::Migrate);
-        shared.publish(|_| {
-            Some(Status::Migrating {
-                generation,
-                attempt,
-            })
-        });
+        let migrating = Status::Migrating {
+            generation,
+            attempt,
+        };
+        shared.publish_from(generation, migrating);
         let migrated = shared.backend.migrate(&pool, &shared.migrations).await;
         let applied = migrated.map_err(AttemptError::Migrate)?;
         let applied: Vec<String> = applied.iter().map(ToString::to_string).collect();

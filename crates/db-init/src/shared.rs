@@ -3,7 +3,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use steadfast_clock::Clock;
 use steadfast_sync::{CircuitBreaker, Retry};
 use tokio::sync::{self, watch};
-use tokio_util::sync::CancellationToken;
 
 use crate::{Backend, InitError, MigrationSet, Status};
 
@@ -20,8 +19,9 @@ pub(crate) struct Shared<B: Backend> {
     /// The pool that exists, published or not. Only changed under the turn, but for a close that
     /// has run out of patience.
     open: Mutex<Option<B::Pool>>,
-    /// Stops the attempts that began before the latest close.
-    stop: Mutex<CancellationToken>,
+    /// The newest generation that a close has stopped; it and those before it neither publish
+    /// nor leave a pool open.
+    stopped: watch::Sender<u64>,
     /// The number of calls to close that are at work.
     closers: watch::Sender<usize>,
     status: watch::Sender<Status>,
@@ -43,7 +43,7 @@ impl<B: Backend> Shared<B> {
             clock,
             turn: sync::Mutex::default(),
             open: Mutex::new(None),
-            stop: Mutex::default(),
+            stopped: watch::Sender::new(0),
             closers: watch::Sender::new(0),
             status: watch::Sender::new(Status::Idle),
         }
@@ -81,8 +81,29 @@ impl<B: Backend> Shared<B> {
         }
     }
 
-    pub(crate) fn stop_token(&self) -> CancellationToken {
-        locked(&self.stop).clone()
+    /// Changes the status as a generation at work, unless it has been stopped.
+    pub(crate) fn publish_from(&self, generation: u64, next: Status) {
+        // A close stops the generation before it changes the status, which is locked here.
+        self.publish(|_| (!self.is_stopped(generation)).then_some(next));
+    }
+
+    pub(crate) fn is_stopped(&self, generation: u64) -> bool {
+        *self.stopped.borrow() >= generation
+    }
+
+    pub(crate) async fn stopped(&self, generation: u64) {
+        let mut stopped = self.stopped.subscribe();
+        // The sender is in `self`, so the channel cannot close.
+        let _ = stopped.wait_for(|newest| *newest >= generation).await;
+    }
+
+    /// Tells this generation and those before it to stop.
+    pub(crate) fn stop(&self, newest: u64) {
+        self.stopped.send_if_modified(|stopped| {
+            let is_new = newest > *stopped;
+            *stopped = newest.max(*stopped);
+            is_new
+        });
     }
 
     pub(crate) fn set_open(&self, pool: B::Pool) {
@@ -113,11 +134,11 @@ impl<B: Backend> Shared<B> {
         }
     }
 
-    /// Tells the attempts at work to stop, and the callers that come from now on to wait.
-    pub(crate) fn begin_closing(&self) -> Closing<'_, B> {
+    /// Tells the generations up to the newest to stop, and the callers that come from now on to
+    /// wait.
+    pub(crate) fn begin_closing(&self, newest: u64) -> Closing<'_, B> {
         self.closers.send_modify(|count| *count += 1);
-        let stopped = std::mem::take(&mut *locked(&self.stop));
-        stopped.cancel();
+        self.stop(newest);
         let mut closing = Closing {
             shared: self,
             generation: 0,

@@ -6,6 +6,7 @@ mod close;
 mod gated;
 mod joining;
 mod mocked;
+mod overlap;
 mod postgres;
 mod retrying;
 mod silence;
