@@ -1,6 +1,7 @@
 //! The lifecycle as its users see it.
 
 mod alerts;
+mod axum_example;
 mod build;
 mod health;
 mod hostile;
