@@ -5,6 +5,7 @@ use steadfast_db_init::{
     AttemptError, Backend, Database, InitError, MemoryBackend, MemoryConnection, MemoryPool, Phase,
     Status, conformance,
 };
+use steadfast_testkit::{Random, seed};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{gated::Gated, notes};
@@ -169,6 +170,26 @@ async fn ninety_nine_of_a_hundred_aborted_callers_change_nothing() {
         assert_eq!(gate.memory.connects(), 1);
         assert!(matches!(database.status(), Status::Ready { generation: 1 }));
     }
+}
+
+#[tokio::test]
+async fn all_but_one_of_a_thousand_aborted_in_random_order_change_nothing() {
+    let mut random = Random::new(seed());
+    let (gate, database) = gated(Phase::Migrate);
+    let mut tasks = Vec::new();
+    for _ in 0..1000 {
+        tasks.push(callers(&database, 1).await);
+    }
+    gate.reached().await;
+    while tasks.len() > 1 {
+        let victim = usize::try_from(random.below(tasks.len() as u64)).unwrap();
+        tasks.swap_remove(victim).shutdown().await;
+    }
+    gate.open(1);
+    tasks[0].join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(gate.memory.connects(), 1);
+    assert_eq!(gate.memory.applied().len(), 2);
+    assert!(matches!(database.status(), Status::Ready { generation: 1 }));
 }
 
 #[tokio::test]

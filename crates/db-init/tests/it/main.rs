@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod classification;
 mod close;
 mod gated;
 mod joining;
@@ -10,6 +11,7 @@ mod overlap;
 mod postgres;
 mod retrying;
 mod silence;
+mod specimens;
 mod sqlite;
 
 use steadfast_db_init::MigrationSet;
