@@ -23,6 +23,7 @@ impl LifecycleBuilder {
             clock: Arc::new(SystemClock),
             limits: Limits {
                 start_timeout: Duration::from_secs(120),
+                parallel_starts: 1,
                 probe_interval: Duration::from_secs(5),
                 probe_timeout: Duration::from_secs(1),
             },
@@ -30,8 +31,8 @@ impl LifecycleBuilder {
         }
     }
 
-    /// Adds a service. Services that do not depend on each other start in the order in which they
-    /// were added.
+    /// Adds a service. Among services whose turn has come, the one that was added first starts
+    /// first.
     #[must_use]
     pub fn service(mut self, service: Arc<dyn Service>) -> Self {
         self.services.push(service);
@@ -49,6 +50,18 @@ impl LifecycleBuilder {
     #[must_use]
     pub fn start_timeout(mut self, timeout: Duration) -> Self {
         self.limits.start_timeout = timeout;
+        self
+    }
+
+    /// Sets how many services may be starting at once; 1 by default, so that the order of starting
+    /// is the same every time.
+    ///
+    /// A service starts when its dependencies have started (the soft ones may also have failed) and
+    /// fewer than `services` others are starting. Stops are one at a time all the same, in the
+    /// reverse order of the starts.
+    #[must_use]
+    pub fn parallel_starts(mut self, services: usize) -> Self {
+        self.limits.parallel_starts = services;
         self
     }
 
@@ -89,6 +102,7 @@ impl LifecycleBuilder {
     pub fn build(self) -> Result<Lifecycle, BuildError> {
         for (field, is_zero) in [
             ("start_timeout", self.limits.start_timeout.is_zero()),
+            ("parallel_starts", self.limits.parallel_starts == 0),
             ("probe_interval", self.limits.probe_interval.is_zero()),
             ("probe_timeout", self.limits.probe_timeout.is_zero()),
             ("failure_threshold", self.failure_threshold == 0),

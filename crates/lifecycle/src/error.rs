@@ -150,7 +150,7 @@ pub enum StartError {
     /// The time for the whole start was over.
     #[error("start timed out after {after:?} in service `{service}`; rolled back: {rollback}")]
     TimedOut {
-        /// The service whose turn it was.
+        /// The service that had been starting for the longest.
         service: Arc<str>,
         /// The limit of the whole start.
         after: Duration,

@@ -2,12 +2,11 @@ use std::{cmp::Reverse, collections::BinaryHeap, collections::HashMap, fmt, sync
 
 use crate::{BuildError, Service, ServiceSpec};
 
-/// A validated set of services and the order in which to start them.
+/// A validated set of services and how they depend on each other.
 pub(crate) struct Graph {
     pub(crate) nodes: Vec<Node>,
-    /// Indices into `nodes`: dependencies first, and among those that are free, the one that was
-    /// registered first.
-    pub(crate) order: Vec<usize>,
+    /// For each node those that depend on it, hard or soft, as indices.
+    followers: Vec<Vec<usize>>,
 }
 
 pub(crate) struct Node {
@@ -38,15 +37,71 @@ impl Graph {
                 follows,
             });
         }
-        let order = sort(&nodes)?;
-        Ok(Self { nodes, order })
+        let mut followers = vec![Vec::new(); nodes.len()];
+        for (index, node) in nodes.iter().enumerate() {
+            for &dependency in &node.follows {
+                followers[dependency].push(index);
+            }
+        }
+        let graph = Self { nodes, followers };
+        graph.check_order()?;
+        Ok(graph)
+    }
+
+    /// Whose turn it is to start, from the first to the last.
+    pub(crate) fn turns(&self) -> Turns {
+        let missing: Vec<usize> = self.nodes.iter().map(|node| node.follows.len()).collect();
+        let free = (0..missing.len())
+            .filter(|&index| missing[index] == 0)
+            .map(Reverse)
+            .collect();
+        Turns { free, missing }
+    }
+
+    /// Everything has its turn unless there is a circle.
+    fn check_order(&self) -> Result<(), BuildError> {
+        let mut turns = self.turns();
+        while let Some(index) = turns.next() {
+            turns.settled(self, index);
+        }
+        match turns.missing.iter().position(|&count| count > 0) {
+            None => Ok(()),
+            Some(stuck) => Err(BuildError::Cycle {
+                path: circle(&self.nodes, &turns.missing, stuck),
+            }),
+        }
+    }
+}
+
+/// Kahn's algorithm (1962) with a heap: dependencies first, and among those that are free, the one
+/// that was registered first.
+pub(crate) struct Turns {
+    free: BinaryHeap<Reverse<usize>>,
+    /// For each node, how many of its dependencies are not settled.
+    missing: Vec<usize>,
+}
+
+impl Turns {
+    /// The next node all of whose dependencies are settled.
+    pub(crate) fn next(&mut self) -> Option<usize> {
+        self.free.pop().map(|Reverse(index)| index)
+    }
+
+    /// The node was tried, or will not be.
+    pub(crate) fn settled(&mut self, graph: &Graph, index: usize) {
+        for &follower in &graph.followers[index] {
+            self.missing[follower] -= 1;
+            if self.missing[follower] == 0 {
+                self.free.push(Reverse(follower));
+            }
+        }
     }
 }
 
 impl fmt::Debug for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
-            .entries(self.order.iter().map(|&index| &self.nodes[index].spec))
+            .entries(self.nodes.iter().map(|node| &node.spec))
             .finish()
     }
 }
@@ -95,37 +150,6 @@ fn resolve_hard(
         Ok(place)
     };
     spec.requires.iter().map(resolve).collect()
-}
-
-/// Kahn's algorithm (1962) with a heap, so that ties go by registration.
-fn sort(nodes: &[Node]) -> Result<Vec<usize>, BuildError> {
-    let mut missing: Vec<usize> = nodes.iter().map(|node| node.follows.len()).collect();
-    let mut followers = vec![Vec::new(); nodes.len()];
-    for (index, node) in nodes.iter().enumerate() {
-        for &dependency in &node.follows {
-            followers[dependency].push(index);
-        }
-    }
-    let mut free: BinaryHeap<Reverse<usize>> = (0..nodes.len())
-        .filter(|&index| missing[index] == 0)
-        .map(Reverse)
-        .collect();
-    let mut order = Vec::with_capacity(nodes.len());
-    while let Some(Reverse(index)) = free.pop() {
-        order.push(index);
-        for &follower in &followers[index] {
-            missing[follower] -= 1;
-            if missing[follower] == 0 {
-                free.push(Reverse(follower));
-            }
-        }
-    }
-    match missing.iter().position(|&count| count > 0) {
-        None => Ok(order),
-        Some(stuck) => Err(BuildError::Cycle {
-            path: circle(nodes, &missing, stuck),
-        }),
-    }
 }
 
 /// Walks from a node that is stuck along dependencies that are stuck, until one comes again.

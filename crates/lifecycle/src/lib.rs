@@ -9,11 +9,12 @@
 //! # Guarantees
 //!
 //! - The whole graph is checked before anything starts: circles, missing and double services.
-//! - Services start one at a time, dependencies first, ties in the order of registration: the
-//!   order is the same every time.
+//! - Services start dependencies first, ties in the order of registration, and one at a time
+//!   unless [more are allowed](LifecycleBuilder::parallel_starts): the order is then the same every
+//!   time.
 //! - `stop` is called exactly once for every service whose `start` was entered, dependants first,
-//!   past errors, panics and time limits. No service is called while another is being started or
-//!   stopped, except for health probes, which only run while all are up.
+//!   past errors, panics and time limits, one at a time. No service is called while another is
+//!   being stopped. Health probes only run between the start and the stop of the whole.
 //! - A start either ends with every required service up, or with everything stopped again and an
 //!   error that names the culprit and what became of each in the rollback.
 //! - Start → stop → start works, as often as you like; concurrent starts join, concurrent stops

@@ -2,7 +2,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::Fault;
 
-/// What became of each service in a start that succeeded, in the order of starting.
+/// What became of each service in a start that succeeded, in the order in which their starts
+/// ended.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct StartReport {

@@ -7,10 +7,12 @@ use crate::{
     ServiceError, StartError, StartReport, StopReport, board::Board, graph::Graph, runner::Runner,
 };
 
-/// The time limits of a lifecycle as a whole.
+/// The limits of a lifecycle as a whole.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) start_timeout: Duration,
+    /// How many services may be starting at once.
+    pub(crate) parallel_starts: usize,
     pub(crate) probe_interval: Duration,
     pub(crate) probe_timeout: Duration,
 }

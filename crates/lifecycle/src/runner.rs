@@ -1,26 +1,26 @@
-use std::{
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, watch},
-    time::{MissedTickBehavior, Sleep, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
+use self::start::Abort;
 use crate::{
-    FailureReporter, Fault, Health, ServiceError, ServiceStart, ServiceState, ServiceStop,
-    StartContext, StartError, StartOutcome, StartReport, StopContext, StopReport,
+    Health, ServiceError, ServiceState, ServiceStop, StartError, StartReport, StopContext,
+    StopReport,
     board::Board,
     call::within,
     context::Failure,
-    graph::{Graph, Node},
+    graph::Graph,
     run::{Cause, Ending, Limits},
     snapshot::Phase,
 };
+
+mod log;
+mod start;
 
 /// How long a start that is given up may take to return after its token was cancelled, before its
 /// future is dropped.
@@ -41,13 +41,6 @@ pub(crate) struct Runner {
 struct Entered {
     index: usize,
     token: CancellationToken,
-}
-
-/// What ended the start of the whole before it was complete.
-enum Abort {
-    Stopped,
-    TimedOut { index: usize },
-    RequiredFailed { index: usize, fault: Fault },
 }
 
 impl Runner {
@@ -93,113 +86,6 @@ impl Runner {
             }
         };
         ended.send_replace(Some(Ending { cause, stop }));
-    }
-
-    /// Starts one service after the other.
-    async fn start_all(&mut self) -> Result<StartReport, Abort> {
-        let graph = Arc::clone(&self.graph);
-        let mut over = pin!(sleep(self.limits.start_timeout));
-        let mut report = StartReport::default();
-        for &index in &graph.order {
-            let node = &graph.nodes[index];
-            let begun = self.board.clock.monotonic();
-            let outcome = match self.missing_dependency(node) {
-                Some(dependency) => {
-                    let detail = format!("dependency `{dependency}` is not up");
-                    self.board
-                        .state(index, ServiceState::Skipped, Some(detail.into()));
-                    StartOutcome::Skipped { dependency }
-                }
-                None => {
-                    let outcome = self.start_one(index, node, over.as_mut()).await;
-                    outcome.inspect_err(|abort| log_abort(node, abort, self.board.since(begun)))?
-                }
-            };
-            let elapsed = self.board.since(begun);
-            log_start(node, &outcome, elapsed);
-            report.services.push(ServiceStart {
-                name: Arc::clone(&node.spec.name),
-                outcome,
-                elapsed,
-            });
-        }
-        Ok(report)
-    }
-
-    fn missing_dependency(&self, node: &Node) -> Option<Arc<str>> {
-        let snapshot = self.board.handle.snapshot();
-        node.requires
-            .iter()
-            .map(|&dependency| &snapshot.services[dependency])
-            .find(|dependency| !dependency.state.is_up())
-            .map(|dependency| Arc::clone(&dependency.name))
-    }
-
-    async fn start_one(
-        &mut self,
-        index: usize,
-        node: &Node,
-        mut over: Pin<&mut Sleep>,
-    ) -> Result<StartOutcome, Abort> {
-        if self.stop.is_cancelled() {
-            return Err(Abort::Stopped);
-        }
-        let token = CancellationToken::new();
-        let cx = StartContext::new(
-            token.clone(),
-            FailureReporter::new(index, self.reports.clone()),
-            self.board.handle.clone(),
-        );
-        self.board.state(index, ServiceState::Starting, None);
-        self.entered.push(Entered {
-            index,
-            token: token.clone(),
-        });
-        let limit = node.spec.start_timeout;
-        let service = Arc::clone(&node.service);
-        let mut start = pin!(within(limit, async move { service.start(cx).await }));
-        // The start comes first, so that a service that counts as entered has been polled.
-        let abort = loop {
-            tokio::select! {
-                biased;
-                outcome = &mut start => return self.settle(index, node, &token, outcome),
-                () = self.stop.cancelled() => break Abort::Stopped,
-                () = &mut over => break Abort::TimedOut { index },
-                Some((failed, error)) = self.failures.recv() => {
-                    if self.note_failure(failed, &error) {
-                        break Abort::RequiredFailed { index: failed, fault: Fault::Failed(error) };
-                    }
-                }
-            }
-        };
-        token.cancel();
-        // Whether it used its grace well makes no difference: it is stopped next.
-        let _ = timeout(CANCEL_GRACE, start).await;
-        Err(abort)
-    }
-
-    /// What the outcome of one start means for the whole.
-    fn settle(
-        &self,
-        index: usize,
-        node: &Node,
-        token: &CancellationToken,
-        outcome: Result<(), Fault>,
-    ) -> Result<StartOutcome, Abort> {
-        let Err(fault) = outcome else {
-            // It may have reported a failure before it returned.
-            if self.board.read(index) == ServiceState::Starting {
-                self.board.state(index, ServiceState::Running, None);
-            }
-            return Ok(StartOutcome::Started);
-        };
-        token.cancel();
-        self.board.failed(index, fault.to_string().into());
-        if node.spec.required {
-            Err(Abort::RequiredFailed { index, fault })
-        } else {
-            Ok(StartOutcome::Failed(fault))
-        }
     }
 
     /// Watches over the running application until something ends it.
@@ -278,7 +164,7 @@ impl Runner {
                 None => self.board.state(index, ServiceState::Stopped, None),
             }
             let elapsed = self.board.since(begun);
-            log_stop(node, fault.as_ref(), elapsed);
+            log::stop(node, fault.as_ref(), elapsed);
             report.services.push(ServiceStop {
                 name: Arc::clone(&node.spec.name),
                 fault,
@@ -304,43 +190,5 @@ impl Runner {
                 rollback,
             },
         }
-    }
-}
-
-fn log_start(node: &Node, outcome: &StartOutcome, elapsed: Duration) {
-    let service = &*node.spec.name;
-    match outcome {
-        StartOutcome::Started => tracing::info!(service, ?elapsed, "service started"),
-        StartOutcome::Failed(fault) => {
-            tracing::warn!(service, ?elapsed, %fault, "optional service failed to start");
-        }
-        StartOutcome::Skipped { dependency } => {
-            tracing::warn!(service, %dependency, "service skipped");
-        }
-    }
-}
-
-fn log_abort(node: &Node, abort: &Abort, elapsed: Duration) {
-    let service = &*node.spec.name;
-    match abort {
-        Abort::Stopped => tracing::info!(service, ?elapsed, "start given up: asked to stop"),
-        Abort::TimedOut { .. } => {
-            tracing::error!(
-                service,
-                ?elapsed,
-                "start given up: no time left for the whole"
-            );
-        }
-        Abort::RequiredFailed { fault, .. } => {
-            tracing::error!(service, ?elapsed, %fault, "start given up: required service failed");
-        }
-    }
-}
-
-fn log_stop(node: &Node, fault: Option<&Fault>, elapsed: Duration) {
-    let service = &*node.spec.name;
-    match fault {
-        None => tracing::info!(service, ?elapsed, "service stopped"),
-        Some(fault) => tracing::error!(service, ?elapsed, %fault, "service failed to stop"),
     }
 }

@@ -5,6 +5,7 @@ mod axum_example;
 mod build;
 mod health;
 mod hostile;
+mod parallel;
 mod ports;
 #[cfg(unix)]
 mod process;

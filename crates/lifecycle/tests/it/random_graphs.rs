@@ -9,7 +9,7 @@ use steadfast_lifecycle::{
 };
 use tokio::{join, time::sleep};
 
-use crate::support::{App, MS, SEC, app};
+use crate::support::{App, MS, SEC, parallel_app};
 
 const MAX_SERVICES: usize = 9;
 
@@ -38,6 +38,8 @@ struct Plan {
     /// The order of registration.
     registered: Vec<usize>,
     stop_at: Duration,
+    /// How many may be starting at once.
+    parallel: usize,
 }
 
 fn moment(max: u64) -> impl Strategy<Value = Duration> {
@@ -89,6 +91,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                 nodes,
                 registered,
                 stop_at,
+                parallel: 1,
             }
         })
 }
@@ -112,7 +115,7 @@ fn build(plan: &Plan) -> App {
         }
         if node.optional { spec.optional() } else { spec }
     });
-    let app = app(specs);
+    let app = parallel_app(plan.parallel, specs);
     for (index, node) in plan.nodes.iter().enumerate() {
         app.service(&name(index))
             .set_start(node.start)
@@ -182,8 +185,13 @@ fn check(plan: &Plan, app: &App) {
                 tried.first().is_none_or(|tried| *tried < entered),
                 "started before a dependency was tried: {events:?}"
             );
+            let comes_up = matches!(plan.nodes[dependency].start, Step::Succeed | Step::After(_));
+            let up = places(&Event::Started(name(dependency)));
+            assert!(
+                !comes_up || tried.is_empty() || up.first().is_some_and(|up| *up < entered),
+                "started before a soft dependency was up: {events:?}"
+            );
             if *kind == Dep::Hard {
-                let up = places(&Event::Started(name(dependency)));
                 assert!(
                     up.first().is_some_and(|up| *up < entered),
                     "started before a hard dependency was up: {events:?}"
@@ -191,7 +199,38 @@ fn check(plan: &Plan, app: &App) {
             }
         }
     }
+    check_parallel(plan, &events);
     assert_eq!(app.lifecycle.snapshot().status, Status::Stopped);
+}
+
+/// Counts those starts under way that end with an event; the others are not seen to end.
+fn check_parallel(plan: &Plan, events: &[Event]) {
+    let mut starting = 0;
+    for event in events {
+        match event {
+            Event::StartEntered(name) => {
+                let index: usize = name[1..].parse().expect("a number");
+                if matches!(plan.nodes[index].start, Step::Succeed | Step::After(_)) {
+                    starting += 1;
+                    assert!(starting <= plan.parallel, "too many at once: {events:?}");
+                }
+            }
+            Event::Started(_) => starting -= 1,
+            Event::StopEntered(_) => break,
+            Event::Stopped(_) => {}
+        }
+    }
+}
+
+/// Runs a property with one start at a time, with two and with eight.
+fn in_each_mode<F: Future<Output = ()>>(plan: Plan, property: impl Fn(Plan) -> F) {
+    for parallel in [1, 2, 8] {
+        let plan = Plan {
+            parallel,
+            ..plan.clone()
+        };
+        in_virtual_time(property(plan));
+    }
 }
 
 fn in_virtual_time(test: impl Future<Output = ()>) {
@@ -208,7 +247,7 @@ proptest! {
 
     #[test]
     fn order_holds_and_each_entered_service_stops_once_whenever_it_is_stopped(plan in plan()) {
-        in_virtual_time(async {
+        in_each_mode(plan, |plan| async move {
             let app = build(&plan);
             let (outcome, (), _) = join!(app.lifecycle.start(), reports(&plan, &app), async {
                 sleep(plan.stop_at).await;
@@ -235,7 +274,7 @@ proptest! {
 
     #[test]
     fn order_holds_and_each_entered_service_stops_once_whenever_it_is_signalled(plan in plan()) {
-        in_virtual_time(async {
+        in_each_mode(plan, |plan| async move {
             let app = build(&plan);
             let (sender, mut signals) = ManualSignals::new();
             let (outcome, (), ()) = join!(
@@ -256,7 +295,7 @@ proptest! {
 
     #[test]
     fn service_set_that_failed_starts_again_once_it_works(plan in plan()) {
-        in_virtual_time(async {
+        in_each_mode(plan, |plan| async move {
             let app = build(&plan);
             let _ = app.lifecycle.start().await;
             let _ = app.lifecycle.stop().await;

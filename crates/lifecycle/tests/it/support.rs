@@ -18,12 +18,22 @@ pub(crate) struct App {
 
 /// An application of these services, all of which work.
 pub(crate) fn app(specs: impl IntoIterator<Item = ServiceSpec>) -> App {
+    parallel_app(1, specs)
+}
+
+/// The same with so many starts at once.
+pub(crate) fn parallel_app(
+    parallel_starts: usize,
+    specs: impl IntoIterator<Item = ServiceSpec>,
+) -> App {
     let journal = Journal::default();
     let services: Vec<_> = specs
         .into_iter()
         .map(|spec| Arc::new(ScriptedService::new(spec, &journal)))
         .collect();
-    let mut builder = Lifecycle::builder().start_timeout(60 * SEC);
+    let mut builder = Lifecycle::builder()
+        .start_timeout(60 * SEC)
+        .parallel_starts(parallel_starts);
     for service in &services {
         builder = builder.service(Arc::clone(service) as _);
     }
