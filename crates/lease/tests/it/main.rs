@@ -4,6 +4,7 @@ mod backend;
 mod build;
 mod chaos;
 mod elector;
+mod example;
 mod fence;
 mod postgres;
 mod redis;
