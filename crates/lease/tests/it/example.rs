@@ -14,7 +14,7 @@ use crate::support::TTL;
 
 #[expect(dead_code, reason = "its `main` is not called")]
 #[path = "../../examples/axum.rs"]
-mod example;
+mod server;
 
 async fn get(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
@@ -30,14 +30,14 @@ async fn get(address: SocketAddr) -> String {
 #[tokio::test]
 async fn example_tells_who_leads_and_hands_over_when_it_stops() {
     let backend: Arc<dyn LockBackend> = Arc::new(MemoryBackend::new());
-    let elector = example::elector(Arc::clone(&backend), "host-1").unwrap();
+    let elector = server::elector(Arc::clone(&backend), "host-1").unwrap();
     let mut state = elector.subscribe();
     state.wait_for(|state| state.is_leader()).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let mut server = JoinSet::new();
-    server.spawn(example::serve(listener, elector, async {
+    let mut serving = JoinSet::new();
+    serving.spawn(server::serve(listener, elector, async {
         let _ = stopped.await;
     }));
     let answer = get(address).await;
@@ -46,7 +46,7 @@ async fn example_tells_who_leads_and_hands_over_when_it_stops() {
     let taken = backend.try_acquire("sweeper", "host-2", TTL).await;
     assert!(taken.unwrap().is_none(), "it leads");
     stop.send(()).unwrap();
-    server.join_next().await.unwrap().unwrap().unwrap();
+    serving.join_next().await.unwrap().unwrap().unwrap();
     let taken = backend.try_acquire("sweeper", "host-2", TTL).await;
     assert_eq!(taken.unwrap().unwrap().fence, 2);
 }
