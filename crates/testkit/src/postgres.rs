@@ -22,7 +22,7 @@ shift 4
         -E UTF8 --locale=C --no-sync || exit
 exec "$postgres" -D "$home/data" -k "$home" -p "$port" -c listen_addresses=127.0.0.1 \
     -c dynamic_shared_memory_type=mmap \
-    -c fsync=off -c synchronous_commit=off -c full_page_writes=off "$@"
+    -c fsync=off -c full_page_writes=off "$@"
 "#;
 
 /// A Postgres server of one's own, with an empty cluster.

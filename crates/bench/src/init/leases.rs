@@ -36,25 +36,31 @@ pub(super) fn sqlite() -> Result<Case, Box<dyn Error>> {
         Ok::<_, sqlx::Error>(pool)
     })?;
     let ours = backend(&runtime, "SqliteBackend", SqliteBackend::new(pool.clone()));
-    let by_hand = contender(&runtime, versioned("sqlx") + ", the same by hand", async move || {
-        let _folder = &folder;
-        const ACQUIRE: &str = "INSERT INTO lease_lock (boot, until_monotonic, until_wall, key, owner, ttl, fence, held)
+    let by_hand = contender(
+        &runtime,
+        versioned("sqlx") + ", the same by hand",
+        async move || {
+            let _folder = &folder;
+            const ACQUIRE: &str = "INSERT INTO lease_lock (boot, until_monotonic, until_wall, key, owner, ttl, fence, held)
              VALUES ('', ?1, ?2, 'by hand', 'bench', ?3, 1, TRUE)
              ON CONFLICT (key) DO UPDATE SET until_wall = excluded.until_wall,
                fence = fence + 1, held = TRUE
              WHERE NOT held RETURNING fence";
-        let fence: i64 = sqlx::query_scalar(ACQUIRE)
-            .bind(1_i64)
-            .bind(2_i64)
-            .bind(30_i64)
-            .fetch_one(&pool)
-            .await?;
-        sqlx::query("UPDATE lease_lock SET held = FALSE WHERE key = 'by hand' AND fence = ?1 AND held")
+            let fence: i64 = sqlx::query_scalar(ACQUIRE)
+                .bind(1_i64)
+                .bind(2_i64)
+                .bind(30_i64)
+                .fetch_one(&pool)
+                .await?;
+            sqlx::query(
+                "UPDATE lease_lock SET held = FALSE WHERE key = 'by hand' AND fence = ?1 AND held",
+            )
             .bind(fence)
             .execute(&pool)
             .await?;
-        Ok(())
-    });
+            Ok(())
+        },
+    );
     Ok(Case::new(ours).against(by_hand).sampled(Sampling::LONG))
 }
 
@@ -69,39 +75,56 @@ pub(super) fn postgres() -> Result<Case, Box<dyn Error>> {
         }
         Ok::<_, sqlx::Error>(pool)
     })?;
-    let ours = backend(&runtime, "PostgresBackend", PostgresBackend::new(pool.clone()));
-    let by_hand = contender(&runtime, versioned("sqlx") + ", the same by hand", async move || {
-        let _server = &server;
-        const ACQUIRE: &str = "INSERT INTO lease_lock AS lease (key, owner, fence, expires_at)
+    let ours = backend(
+        &runtime,
+        "PostgresBackend",
+        PostgresBackend::new(pool.clone()),
+    );
+    let by_hand = contender(
+        &runtime,
+        versioned("sqlx") + ", the same by hand",
+        async move || {
+            let _server = &server;
+            const ACQUIRE: &str = "INSERT INTO lease_lock AS lease (key, owner, fence, expires_at)
              VALUES ('by hand', $1, 1, clock_timestamp() + $2 * interval '1 microsecond')
              ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, fence = lease.fence + 1,
                expires_at = clock_timestamp() + $2 * interval '1 microsecond'
              WHERE lease.expires_at <= clock_timestamp()
              RETURNING fence";
-        let fence: i64 = sqlx::query_scalar(ACQUIRE)
-            .bind("bench")
-            .bind(30_000_000_i64)
-            .fetch_one(&pool)
-            .await?;
-        sqlx::query("UPDATE lease_lock SET expires_at = '-infinity' WHERE key = 'by hand' AND fence = $1")
+            let fence: i64 = sqlx::query_scalar(ACQUIRE)
+                .bind("bench")
+                .bind(30_000_000_i64)
+                .fetch_one(&pool)
+                .await?;
+            sqlx::query("UPDATE lease_lock SET expires_at = '-infinity' WHERE key = 'by hand' AND fence = $1")
             .bind(fence)
             .execute(&pool)
             .await?;
-        Ok(())
-    });
-    Ok(Case::new(ours).against(by_hand.at_most(1.1)).sampled(Sampling::LONG))
+            Ok(())
+        },
+    );
+    Ok(Case::new(ours)
+        .against(by_hand.at_most(1.1))
+        .sampled(Sampling::LONG))
 }
 
 fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
 }
 
 fn backend(runtime: &Rc<Runtime>, name: &str, backend: impl LockBackend) -> Contender {
-    contender(runtime, format!("steadfast-lease {name}"), async move || {
-        let grant = backend.try_acquire("bench", "bench", TTL).await?;
-        backend.release(&grant.ok_or("the lease is held")?).await?;
-        Ok(())
-    })
+    contender(
+        runtime,
+        format!("steadfast-lease {name}"),
+        async move || {
+            let grant = backend.try_acquire("bench", "bench", TTL).await?;
+            backend.release(&grant.ok_or("the lease is held")?).await?;
+            Ok(())
+        },
+    )
 }
 
 fn contender(
