@@ -82,21 +82,21 @@ async fn processes_that_are_stopped_and_killed_never_overlap_on_sqlite() {
         ChildProcess::start("chaos::process", &role).unwrap()
     };
     let mut processes: Vec<_> = (0..CANDIDATES as u64).map(start).collect();
-    let end = Instant::now() + soak_time();
     let mut faults = 0;
-    while Instant::now() < end {
+    for_soak_time(async || {
         let victim = random.below(CANDIDATES as u64) as usize;
         if random.below(3) == 0 {
             // Dropped, the old one is killed.
             processes[victim] = start(random.below(1 << 32));
         } else {
             processes[victim].send("STOP");
-            sleep(Duration::from_millis(random.below(MAX_FAULT))).await;
+            pause(random.below(MAX_FAULT)).await;
             processes[victim].send("CONT");
         }
-        sleep(Duration::from_millis(random.below(300))).await;
+        pause(random.below(300)).await;
         faults += 1;
-    }
+    })
+    .await;
     drop(processes);
     let fences = log.fences().await;
     let holders = checked(&fences);
@@ -126,13 +126,13 @@ async fn candidates_whose_postgres_is_hurt_never_overlap() {
         let lock = short_lock(PostgresBackend::new(pool.clone()), &index.to_string());
         candidates.spawn(candidate(lock, log, Random::new(random.below(1 << 32))));
     }
-    let end = Instant::now() + soak_time();
     let mut faults = 0;
-    while Instant::now() < end {
+    for_soak_time(async || {
         hurt(&server, &proxy, &mut random).await;
-        sleep(Duration::from_millis(random.below(1_000))).await;
+        pause(random.below(1_000)).await;
         faults += 1;
-    }
+    })
+    .await;
     candidates.shutdown().await;
     let fences = direct.fences().await;
     let holders = checked(&fences);
@@ -141,6 +141,18 @@ async fn candidates_whose_postgres_is_hurt_never_overlap() {
         fences.len()
     );
     assert!(faults >= 3 && holders >= 2);
+}
+
+/// Does it again and again.
+async fn for_soak_time(mut round: impl AsyncFnMut()) {
+    let end = Instant::now() + soak_time();
+    while Instant::now() < end {
+        round().await;
+    }
+}
+
+async fn pause(milliseconds: u64) {
+    sleep(Duration::from_millis(milliseconds)).await;
 }
 
 /// One fault, and its end.

@@ -2,6 +2,10 @@
 //! `cargo xtask test lease --faults`; `cargo xtask soak lease` lets the chaos go on for longer.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "real processes and servers go by the machine's clock"
+)]
 
 mod chaos;
 mod log;
