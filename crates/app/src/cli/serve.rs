@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use steadfast_clock::SystemClock;
-use steadfast_lifecycle::RunError;
+use steadfast_lifecycle::{RunError, Systemd};
 
 use super::ConfigArgs;
 use crate::{services, telemetry};
@@ -14,7 +14,12 @@ pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let drain = config.drain;
     let lifecycle = services::compose(config, Arc::new(SystemClock), metrics)?;
-    let ended = runtime.block_on(lifecycle.run_until_stopped(drain));
+    let ended = runtime.block_on(async {
+        // Where nobody waits for messages it tells nobody.
+        let systemd = Systemd::from_env().context("cannot reach the socket in NOTIFY_SOCKET")?;
+        let application = lifecycle.run_until_stopped(drain);
+        anyhow::Ok(systemd.during(&lifecycle.handle(), application).await)
+    })?;
     // A blocked thread must not keep the process from ending: everything that matters has stopped.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match ended {

@@ -49,6 +49,10 @@ struct ServiceView {
     age_seconds: f64,
     /// What is wrong.
     detail: Option<String>,
+    /// How often it failed in a row; a probe that finds it well ends the row.
+    failures_in_a_row: u32,
+    /// The last failure, also when it works again.
+    last_error: Option<String>,
 }
 
 /// The database and the ways to it.
@@ -161,6 +165,8 @@ impl ServiceView {
             since: Timestamp::try_from(service.since).unwrap_or_default(),
             age_seconds: age.as_secs_f64(),
             detail: service.detail.as_deref().map(str::to_owned),
+            failures_in_a_row: service.failures,
+            last_error: service.last_error.as_deref().map(str::to_owned),
         }
     }
 }

@@ -19,4 +19,5 @@ mod start_failures;
 mod start_up;
 mod stores;
 mod survival;
+mod systemd;
 mod trouble;
