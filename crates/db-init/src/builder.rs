@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::{Clock, SystemClock};
-use steadfast_sync::{CircuitBreaker, InitCell, Retry};
+use steadfast_sync::{CircuitBreaker, InitCell, Retry, Semaphore};
 
 use crate::{Backend, ConfigError, Database, MigrationSet};
 
@@ -14,6 +14,7 @@ use crate::{Backend, ConfigError, Database, MigrationSet};
 /// | [`max_attempts`](Self::max_attempts) | 20 |
 /// | [`initial_delay`](Self::initial_delay), [`max_delay`](Self::max_delay) | 50 ms, 5 s |
 /// | [`breaker`](Self::breaker) | opens for 10 s after 5 failures in a row |
+/// | [`concurrency`](Self::concurrency) | not bounded but by the pool |
 #[derive(Debug)]
 pub struct DatabaseBuilder<B> {
     backend: B,
@@ -24,6 +25,7 @@ pub struct DatabaseBuilder<B> {
     max_delay: Duration,
     seed: Option<u64>,
     breaker: Option<CircuitBreaker>,
+    concurrency: Option<Semaphore>,
     clock: Arc<dyn Clock>,
 }
 
@@ -38,6 +40,7 @@ impl<B: Backend> DatabaseBuilder<B> {
             max_delay: Duration::from_secs(5),
             seed: None,
             breaker: None,
+            concurrency: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -95,6 +98,14 @@ impl<B: Backend> DatabaseBuilder<B> {
         self
     }
 
+    /// The semaphore that bounds how much is at work on the database at once, for those who ask
+    /// by [`Database::work`]. Its builder says how many may wait, and its name is in the registry.
+    #[must_use]
+    pub fn concurrency(mut self, semaphore: Semaphore) -> Self {
+        self.concurrency = Some(semaphore);
+        self
+    }
+
     /// The clock for deadlines and reports; the machine's unless told.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -142,6 +153,7 @@ impl<B: Backend> DatabaseBuilder<B> {
             breaker,
             self.clock,
             cell,
+            self.concurrency,
         ))
     }
 }

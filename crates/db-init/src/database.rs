@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use steadfast_clock::{Clock, Instant};
-use steadfast_sync::{CircuitBreaker, InitCell, InitState, Retry};
+use steadfast_sync::{CircuitBreaker, InitCell, InitState, Retry, Semaphore};
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
@@ -63,6 +63,7 @@ type Outcome<P> = Result<Arc<P>, CellError>;
 pub struct Database<B: Backend> {
     shared: Arc<Shared<B>>,
     cell: InitCell<B::Pool, Failure>,
+    concurrency: Option<Semaphore>,
 }
 
 impl<B: Backend> Database<B> {
@@ -79,10 +80,12 @@ impl<B: Backend> Database<B> {
         breaker: CircuitBreaker,
         clock: Arc<dyn Clock>,
         cell: InitCell<B::Pool, Failure>,
+        concurrency: Option<Semaphore>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared::new(backend, migrations, retry, breaker, clock)),
             cell,
+            concurrency,
         }
     }
 
@@ -292,6 +295,14 @@ impl<B: Backend> Database<B> {
         self.cell.snapshot().attempts
     }
 
+    pub(crate) fn concurrency(&self) -> Option<&Semaphore> {
+        self.concurrency.as_ref()
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.shared.clock.monotonic()
+    }
+
     fn elapsed(&self, started: Instant) -> Duration {
         let now = self.shared.clock.monotonic();
         now.saturating_duration_since(started)
@@ -318,7 +329,7 @@ impl<B: Backend> Close<'_, B> {
     /// Takes back what was published, drops an attempt that did not end in time, and returns the
     /// pool that was open.
     fn take_back(&mut self) -> Option<B::Pool> {
-        let Database { shared, cell } = self.database;
+        let Database { shared, cell, .. } = self.database;
         // In this order: the attempt that is dropped may be in the middle of a poll. It learns
         // that it is stopped before it can leave a pool open that is not found here.
         cell.reset();

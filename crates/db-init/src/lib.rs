@@ -72,6 +72,7 @@ mod builder;
 mod generation;
 mod shared;
 mod status;
+mod work;
 
 #[cfg(any(test, feature = "postgres", feature = "sqlite", feature = "test-util"))]
 mod ledger;
@@ -108,3 +109,4 @@ pub use ports::Backend;
 #[cfg(any(test, feature = "mocks"))]
 pub use ports::MockBackend;
 pub use status::{CloseReport, Phase, PoolStats, Status};
+pub use work::{Work, WorkError};

@@ -4,6 +4,7 @@
 
 mod classification;
 mod close;
+mod example;
 mod gated;
 mod joining;
 mod mocked;
@@ -13,6 +14,7 @@ mod retrying;
 mod silence;
 mod specimens;
 mod sqlite;
+mod work;
 
 use steadfast_db_init::MigrationSet;
 
