@@ -7,8 +7,6 @@ mod health;
 mod hostile;
 mod parallel;
 mod ports;
-#[cfg(unix)]
-mod process;
 mod random_graphs;
 mod rows;
 mod signals;
