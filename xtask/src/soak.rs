@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{
     process,
-    test::{FAULTS, with_target},
+    test::{FAULTS, REQUIRE_SERVERS, with_target},
     workspace::Workspace,
 };
 
@@ -44,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             .args(["--test-threads", "1", "--nocapture"])
             .args(&args.filters)
             .env(SECONDS, (args.minutes * 60).to_string())
-            .env("STEADFAST_REQUIRE_SERVERS", "1");
+            .env(REQUIRE_SERVERS, "1");
         process::run(&mut command)?;
     }
     Ok(())

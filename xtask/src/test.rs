@@ -14,7 +14,7 @@ use crate::{
 pub(crate) use faults::TARGET as FAULTS;
 
 /// Set for the tests: a server that cannot be started fails them instead of skipping them.
-const REQUIRE_SERVERS: &str = "STEADFAST_REQUIRE_SERVERS";
+pub(crate) const REQUIRE_SERVERS: &str = "STEADFAST_REQUIRE_SERVERS";
 
 /// Run the tests of one crate, or of every default member.
 ///
