@@ -60,7 +60,7 @@ impl<B: Backend> Generation<B> {
         let mut turn = tokio::select! {
             biased;
             () = self.shared.stopped(self.generation) => return Err(InitError::ShutDown),
-            turn = self.shared.turn_to_open() => turn,
+            turn = self.shared.turn_to_open(self.generation) => turn,
         };
         let outcome = tokio::select! {
             biased;
@@ -160,7 +160,7 @@ impl<B: Backend> Generation<B> {
         shared.publish_from(generation, connecting);
         let connected = shared.backend.connect().await;
         let pool = connected.map_err(AttemptError::Connect)?;
-        shared.set_open(pool.clone());
+        shared.set_open(generation, pool.clone());
 
         self.enter(Phase::Ping);
         let pinged = shared.backend.ping(&pool).await;
@@ -213,7 +213,7 @@ impl<B: Backend> Generation<B> {
 
     /// Closes the pool of an attempt that failed.
     async fn discard(&self) {
-        if let Some(pool) = self.shared.take_open() {
+        if let Some(pool) = self.shared.take_open_of(self.generation) {
             // Out of time, it is dropped, which closes its connections too, only later.
             let _ = timeout(DISCARD_WITHIN, self.shared.backend.close(&pool)).await;
         }

@@ -16,9 +16,9 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) clock: Arc<dyn Clock>,
     /// Held by whoever opens or closes a pool: one at a time.
     turn: sync::Mutex<()>,
-    /// The pool that exists, published or not. Only changed under the turn, but for a close that
-    /// has run out of patience.
-    open: Mutex<Option<B::Pool>>,
+    /// The pool that exists, published or not, and the generation that opened it. Only changed
+    /// under the turn, but for a close that has run out of patience.
+    open: Mutex<Option<(u64, B::Pool)>>,
     /// The newest generation that a close has stopped; it and those before it neither publish
     /// nor leave a pool open.
     stopped: watch::Sender<u64>,
@@ -106,32 +106,40 @@ impl<B: Backend> Shared<B> {
         });
     }
 
-    pub(crate) fn set_open(&self, pool: B::Pool) {
-        *locked(&self.open) = Some(pool);
+    pub(crate) fn set_open(&self, generation: u64, pool: B::Pool) {
+        *locked(&self.open) = Some((generation, pool));
     }
 
     pub(crate) fn take_open(&self) -> Option<B::Pool> {
-        locked(&self.open).take()
+        locked(&self.open).take().map(|(_, pool)| pool)
+    }
+
+    /// The pool that this generation has opened. A generation that was stopped may get its turn
+    /// late, and finds the pool of a newer one, which is none of its business.
+    pub(crate) fn take_open_of(&self, generation: u64) -> Option<B::Pool> {
+        let is_own = |open: &mut (u64, B::Pool)| open.0 == generation;
+        locked(&self.open).take_if(is_own).map(|(_, pool)| pool)
     }
 
     /// The turn to open a pool: waits until nobody opens or closes one.
-    pub(crate) async fn turn_to_open(&self) -> Turn<'_, B> {
+    pub(crate) async fn turn_to_open(&self, generation: u64) -> OpeningTurn<'_, B> {
         loop {
             self.not_closing().await;
             let turn = self.turn_to_close().await;
             if !self.is_closing() {
-                return turn;
+                return OpeningTurn {
+                    shared: self,
+                    generation,
+                    keeps_open: false,
+                    _turn: turn,
+                };
             }
         }
     }
 
     /// The turn to close a pool: waits until nobody opens or closes one.
-    pub(crate) async fn turn_to_close(&self) -> Turn<'_, B> {
-        Turn {
-            shared: self,
-            keeps_open: false,
-            _guard: self.turn.lock().await,
-        }
+    pub(crate) async fn turn_to_close(&self) -> sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// Tells the generations up to the newest to stop, and the callers that come from now on to
@@ -161,24 +169,25 @@ impl<B: Backend> Shared<B> {
     }
 }
 
-/// The exclusive right to open or close a pool. The pool that is open when it ends is dropped,
-/// unless it is to be kept.
-pub(crate) struct Turn<'a, B: Backend> {
+/// A generation's exclusive right to open a pool. What it has opened is dropped when the right
+/// ends, unless it is to be kept.
+pub(crate) struct OpeningTurn<'a, B: Backend> {
     shared: &'a Shared<B>,
+    generation: u64,
     keeps_open: bool,
-    _guard: sync::MutexGuard<'a, ()>,
+    _turn: sync::MutexGuard<'a, ()>,
 }
 
-impl<B: Backend> Turn<'_, B> {
+impl<B: Backend> OpeningTurn<'_, B> {
     pub(crate) fn keep_open(&mut self) {
         self.keeps_open = true;
     }
 }
 
-impl<B: Backend> Drop for Turn<'_, B> {
+impl<B: Backend> Drop for OpeningTurn<'_, B> {
     fn drop(&mut self) {
         if !self.keeps_open {
-            drop(self.shared.take_open());
+            drop(self.shared.take_open_of(self.generation));
         }
     }
 }

@@ -184,6 +184,13 @@ async fn nothing_to_close_is_no_error() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn storm_of_openers_and_closers_ends_consistent() {
+    // Each storm has its own races; a pool that was published must survive all of them.
+    for _ in 0..10 {
+        storm().await;
+    }
+}
+
+async fn storm() {
     let (server, database) = memory();
     let mut tasks = JoinSet::new();
     for number in 0..400 {
@@ -203,10 +210,8 @@ async fn storm_of_openers_and_closers_ends_consistent() {
         outcome.unwrap();
     }
     let pool = database.initialize().await.unwrap();
-    assert!(pool.acquire().is_ok() && database.status().is_ready());
-    assert_eq!(
-        database.status().generation(),
-        database.status().generation()
-    );
+    pool.acquire().unwrap();
+    let status = database.status();
+    assert!(status.is_ready(), "{status}");
     assert!(server.connects() <= 301);
 }
