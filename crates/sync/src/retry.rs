@@ -2,7 +2,7 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use steadfast_clock::{Clock, Instant};
 
-use self::random::SplitMix64;
+use self::{jitter::Delays, random::SplitMix64};
 use crate::{
     PrimitiveState, RetryError, Snapshot,
     meters::Meters,
@@ -154,6 +154,30 @@ impl Retry {
         C: FnMut(&E) -> Decision,
     {
         run::run(&self.core, Some(deadline), operation, classify).await
+    }
+
+    /// How long a run would wait after `failures` failures in a row, for a caller that waits in
+    /// its own way: a supervisor, a queue. Drawn anew by each call.
+    ///
+    /// Neither the number of attempts, nor the deadline, nor the budget has a say. With
+    /// [`Jitter::Decorrelated`] it costs as many draws as there were failures, 64 at most.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), steadfast_sync::ConfigError> {
+    /// let retry = steadfast_sync::Retry::builder().initial_delay(Duration::from_millis(100)).build()?;
+    /// assert!(retry.delay(1) <= Duration::from_millis(100));
+    /// assert!(retry.delay(3) <= Duration::from_millis(400));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn delay(&self, failures: u32) -> Duration {
+        let core = &self.core;
+        let mut delays = Delays::new(core.jitter, core.initial_delay, core.max_delay);
+        delays.draw_alone(failures, &core.random)
     }
 
     /// The name given to the builder, empty if none was.

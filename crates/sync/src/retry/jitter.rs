@@ -16,6 +16,9 @@ pub enum Jitter {
     Decorrelated,
 }
 
+/// How many draws of decorrelated jitter one delay takes at most: more change nothing that shows.
+const MAX_DRAWS: u32 = 64;
+
 /// The delays of one run.
 #[derive(Debug)]
 pub(super) struct Delays {
@@ -49,6 +52,16 @@ impl Delays {
             }
         };
         Duration::from_nanos(drawn)
+    }
+
+    /// The delay after so many failures, where those before it were not drawn.
+    pub(super) fn draw_alone(&mut self, failures: u32, random: &SplitMix64) -> Duration {
+        if self.jitter == Jitter::Decorrelated {
+            for before in 1..failures.min(MAX_DRAWS) {
+                self.draw(before, random);
+            }
+        }
+        self.draw(failures, random)
     }
 
     /// What a delay doubles to, at most.
@@ -129,6 +142,30 @@ mod tests {
     }
 
     #[test]
+    fn delay_drawn_alone_is_spread_as_the_one_of_a_run() {
+        for jitter in [Jitter::Full, Jitter::Decorrelated] {
+            let random = SplitMix64::new(11);
+            let delays = || Delays::new(jitter, 10 * MILLI, 10_000 * MILLI);
+            let mut alone = Vec::new();
+            let mut in_a_run = Vec::new();
+            for _ in 0..2_000 {
+                alone.push(delays().draw_alone(4, &random));
+                let mut run = delays();
+                in_a_run.extend((1..=4).map(|n| run.draw(n, &random)).last());
+            }
+            alone.sort_unstable();
+            in_a_run.sort_unstable();
+            for decile in (200..2_000).step_by(200) {
+                let ratio = alone[decile].div_duration_f64(in_a_run[decile]);
+                assert!(
+                    (0.7..1.4).contains(&ratio),
+                    "{jitter:?} at {decile}: {ratio}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn other_distributions_are_told_apart() {
         let random = SplitMix64::new(20);
         let mut delays = Delays::new(Jitter::Full, 1_000 * MILLI, 1_000 * MILLI);
@@ -147,6 +184,7 @@ mod tests {
                 let mut delays = Delays::new(jitter, initial, MAX_DURATION);
                 for failures in (0..200).chain([u32::MAX - 1, u32::MAX]) {
                     assert!(delays.draw(failures, &random) <= MAX_DURATION);
+                    assert!(delays.draw_alone(failures, &random) <= MAX_DURATION);
                 }
             }
         }
