@@ -66,7 +66,8 @@ pub fn compose(
     let builder = Lifecycle::builder()
         .clock(clock.clone())
         .start_timeout(config.start_timeout)
-        .probe_interval(PROBE_INTERVAL);
+        .probe_interval(PROBE_INTERVAL)
+        .failure_threshold(monitor::FAILURES);
     let handle = builder.handle();
     let alerts = Alerts::new(clock.clone());
     let (database, status): (Arc<dyn Service>, _) = match &config.database {

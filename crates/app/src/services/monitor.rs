@@ -1,17 +1,24 @@
 //! Looks at the services and at the named primitives, and tells what is wrong as alerts.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use steadfast_db_init::Status as DatabaseStatus;
-use steadfast_lifecycle::{LifecycleHandle, ServiceState, Snapshot, Status};
+use steadfast_lifecycle::{Alert as ServiceAlert, LifecycleHandle};
 use steadfast_sync::{BreakerState, PrimitiveState, Registry};
-use tokio::sync::watch;
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    watch,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::alerts::{Alerts, Finding};
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// From how many failures in a row on lifecycle raises an alert of a service. The first is one to
+/// be told of, as `/readyz` is not ready from then on; who is paged decides for how long it lasts.
+pub(super) const FAILURES: u32 = 1;
 
 /// From how long on a hold or a wait is one to be told of.
 const LONG: Duration = Duration::from_secs(5);
@@ -27,14 +34,18 @@ pub(super) async fn watch(
     stop: CancellationToken,
 ) {
     let look = async {
+        let mut down = Down::begin(lifecycle);
         loop {
-            let mut found = services(&lifecycle.snapshot());
+            let mut found = down.findings();
             found.extend(initialisation(&database.borrow()));
             for primitive in Registry::global().snapshot() {
                 found.extend(state(primitive.name, &primitive.state));
             }
             alerts.observe(found);
-            tokio::time::sleep(INTERVAL).await;
+            tokio::select! {
+                () = down.change() => {}
+                () = tokio::time::sleep(INTERVAL) => {}
+            }
         }
     };
     let Ok(primitives) = Registry::global().watch(INTERVAL) else {
@@ -47,28 +58,69 @@ pub(super) async fn watch(
     }
 }
 
-/// Services that do not work while the others do.
-fn services(snapshot: &Snapshot) -> Vec<Finding> {
-    if matches!(snapshot.status, Status::Stopping | Status::Stopped) {
-        return Vec::new();
+/// The services that lifecycle has raised an alert of and not taken back.
+struct Down {
+    lifecycle: LifecycleHandle,
+    raised: broadcast::Receiver<ServiceAlert>,
+    names: BTreeSet<Arc<str>>,
+}
+
+impl Down {
+    fn begin(lifecycle: LifecycleHandle) -> Self {
+        let mut down = Self {
+            raised: lifecycle.alerts(),
+            lifecycle,
+            names: BTreeSet::new(),
+        };
+        down.catch_up();
+        down
     }
-    let broken = snapshot.services.iter().filter(|service| {
-        matches!(
-            service.state,
-            ServiceState::Unhealthy | ServiceState::Failed | ServiceState::Skipped
-        )
-    });
-    broken
-        .map(|service| Finding {
-            alert: "service_down",
-            subject: service.name.to_string(),
-            message: match &service.detail {
-                Some(detail) => detail.to_string(),
-                None => "it does not work".to_owned(),
-            },
-            severe: service.required,
-        })
-        .collect()
+
+    /// Waits until lifecycle tells of a service.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has missed nothing.
+    async fn change(&mut self) {
+        match self.raised.recv().await {
+            Ok(ServiceAlert::FailsRepeatedly { service, .. }) => {
+                self.names.insert(service);
+            }
+            Ok(ServiceAlert::Recovered { service, .. }) => {
+                self.names.remove(&service);
+            }
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => self.catch_up(),
+            // The handle in `self` keeps it open.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+
+    /// Takes over what was told before it listened.
+    fn catch_up(&mut self) {
+        let snapshot = self.lifecycle.snapshot();
+        let failing = snapshot
+            .services
+            .iter()
+            .filter(|it| it.failures >= FAILURES);
+        self.names = failing.map(|service| service.name.clone()).collect();
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let snapshot = self.lifecycle.snapshot();
+        let named = self.names.iter().filter_map(|name| snapshot.service(name));
+        named
+            .map(|service| Finding {
+                alert: "service_down",
+                subject: service.name.to_string(),
+                message: match &service.last_error {
+                    Some(error) => error.to_string(),
+                    None => "it does not work".to_owned(),
+                },
+                severe: service.required,
+            })
+            .collect()
+    }
 }
 
 fn initialisation(status: &DatabaseStatus) -> Option<Finding> {
@@ -142,3 +194,6 @@ fn slow(
         false,
     ))
 }
+
+#[cfg(test)]
+mod tests;
