@@ -1,4 +1,4 @@
-use std::{error::Error as StdError, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, time::Duration};
 
 use thiserror::Error;
 
@@ -6,13 +6,14 @@ use crate::{Class, Dialect, MigrationId, Phase};
 
 /// An error of a driver, with what was being done and where.
 ///
-/// Opaque but for its [`class`](Self::class); the causes are in the chain of
-/// [`source`](StdError::source).
+/// Opaque but for its [`class`](Self::class) and its [`remedy`](Self::remedy); the causes are in
+/// the chain of [`source`](StdError::source).
 #[derive(Debug, Error)]
-#[error("{action}")]
+#[error("{action}{}{}", if remedy.is_empty() { "" } else { "; " }, remedy)]
 pub struct BackendError {
     class: Class,
     action: String,
+    remedy: Cow<'static, str>,
     #[source]
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -24,8 +25,17 @@ impl BackendError {
         Self {
             class,
             action: action.into(),
+            remedy: Cow::Borrowed(""),
             source: None,
         }
+    }
+
+    /// Says in words what somebody can do about it, such as `start the server there, or correct
+    /// host and port in the URL`. It follows the action wherever the error is shown.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<Cow<'static, str>>) -> Self {
+        self.remedy = remedy.into();
+        self
     }
 
     /// Adds the cause.
@@ -45,6 +55,12 @@ impl BackendError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.class.is_transient()
+    }
+
+    /// What somebody can do about it, if the adapter knows.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        (!self.remedy.is_empty()).then_some(&*self.remedy)
     }
 }
 
@@ -222,8 +238,10 @@ pub enum InitError {
         last: AttemptError,
     },
     /// The time is used up.
-    #[error("the database could not be initialised in time; the deadline passed while {phase}")]
+    #[error("{location} was not initialised in time; the deadline passed while {phase}")]
     Deadline {
+        /// Where the database is, as its backend says.
+        location: String,
         /// What was at work when the deadline passed.
         phase: Phase,
         /// Why the last attempt that ended had failed, if one had.

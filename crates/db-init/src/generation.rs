@@ -186,10 +186,7 @@ impl<B: Backend> Generation<B> {
                 Some(Fault::Failed(error)) => Some(error),
                 Some(Fault::NotAdmitted(_)) | None => None,
             };
-            return InitError::Deadline {
-                phase: self.phase(),
-                last,
-            };
+            return self.deadline(last);
         }
         let is_permanent = |error: &AttemptError| !error.class().is_transient();
         match error.into_last() {
@@ -204,10 +201,15 @@ impl<B: Backend> Generation<B> {
                 retry_after: open.retry_after,
             },
             // Only a deadline leaves no last failure.
-            None => InitError::Deadline {
-                phase: self.phase(),
-                last: None,
-            },
+            None => self.deadline(None),
+        }
+    }
+
+    fn deadline(&self, last: Option<AttemptError>) -> InitError {
+        InitError::Deadline {
+            location: self.shared.backend.location(),
+            phase: self.phase(),
+            last,
         }
     }
 

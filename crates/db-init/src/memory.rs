@@ -93,6 +93,10 @@ impl MemoryBackend {
 impl Backend for MemoryBackend {
     type Pool = MemoryPool;
 
+    fn location(&self) -> String {
+        "the database in memory".to_owned()
+    }
+
     async fn connect(&self) -> Result<MemoryPool, BackendError> {
         // A real one would wait for its server here.
         tokio::task::yield_now().await;

@@ -23,6 +23,12 @@ pub trait Backend: Send + Sync + 'static {
     /// A cheap handle to the open pool; clones share the pool.
     type Pool: Clone + Send + Sync + 'static;
 
+    /// Where the database is, in words for errors and events and without a password, such as
+    /// `postgres at db.example:5432`.
+    fn location(&self) -> String {
+        "the database".to_owned()
+    }
+
     /// Opens a pool.
     ///
     /// # Errors

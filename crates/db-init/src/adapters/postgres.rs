@@ -4,6 +4,8 @@ mod backend;
 mod classify;
 mod migrate;
 mod options;
+mod remedy;
+mod server;
 
 pub use backend::PostgresBackend;
 pub use classify::classify_postgres;

@@ -6,6 +6,7 @@ mod diagnose;
 mod migrate;
 mod options;
 mod pools;
+mod remedy;
 
 pub use backend::SqliteBackend;
 pub use classify::classify_sqlite;

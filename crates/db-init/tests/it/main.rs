@@ -10,6 +10,7 @@ mod joining;
 mod mocked;
 mod overlap;
 mod postgres;
+mod remedies;
 mod retrying;
 mod silence;
 mod specimens;

@@ -5,7 +5,6 @@ use std::{
 
 use async_trait::async_trait;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
-use steadfast_clock::{Clock, SystemClock};
 use steadfast_db_init::{
     Backend, Class, Database, MigrationError, MigrationSet, PostgresBackend, PostgresOptions,
     conformance,
@@ -118,68 +117,14 @@ async fn lock_held_by_another_is_waited_for_and_then_named() {
     let pending = tokio::time::timeout(Duration::from_secs(10), backend.pending(&set));
     let error = pending.await.expect("it is bounded").unwrap_err();
     assert_eq!(error.class(), Class::Transient);
-    assert!(chain(&error).ends_with("no answer from postgres within 300ms"));
+    let text = chain(&error);
+    assert!(
+        text.contains(&format!("127.0.0.1:{}", server.0.port())) && text.contains("within 300ms"),
+        "{text}"
+    );
     holder.close().await.unwrap();
     assert!(backend.pending(&set).await.unwrap().is_empty());
     backend.close(&pool).await;
-}
-
-#[tokio::test]
-async fn wrong_password_missing_database_and_refusal_are_told_apart() {
-    let Some(server) = Server::start().await else {
-        return;
-    };
-    ask_for_passwords(&server).await;
-    let url = |user: &str| format!("postgres://{user}@127.0.0.1:{}/postgres", server.0.port());
-    backend(&url("app:right")).connect().await.unwrap();
-    for (user, cause) in [
-        (
-            "app:wrong",
-            "password authentication failed for user \"app\"",
-        ),
-        (
-            "nobody:any",
-            "password authentication failed for user \"nobody\"",
-        ),
-    ] {
-        let error = backend(&url(user)).connect().await.unwrap_err();
-        assert_eq!(error.class(), Class::Permanent, "{error:?}");
-        assert!(chain(&error).contains(cause), "{}", chain(&error));
-    }
-    let error = backend(&server.0.database_url("nowhere")).connect().await;
-    let error = error.unwrap_err();
-    assert_eq!(error.class(), Class::Permanent, "{error:?}");
-    assert!(
-        chain(&error).contains("\"nowhere\" does not exist"),
-        "{}",
-        chain(&error)
-    );
-
-    let url = server.0.url();
-    drop(server);
-    let error = backend(&url).connect().await.unwrap_err();
-    assert_eq!(error.class(), Class::Transient, "{error:?}");
-}
-
-/// Makes the user `app`, and lets nobody but `postgres` in without a password.
-async fn ask_for_passwords(server: &Server) {
-    let hba = "local all all trust\nhost all postgres all trust\nhost all all all scram-sha-256\n";
-    std::fs::write(server.0.directory().join("data/pg_hba.conf"), hba).unwrap();
-    let mut connection = PgConnection::connect(&server.0.url()).await.unwrap();
-    for sql in [
-        "CREATE ROLE app LOGIN PASSWORD 'right'",
-        "SELECT pg_reload_conf()",
-    ] {
-        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-    }
-    // The postmaster reloads when it gets to it.
-    let open = format!(
-        "postgres://app:wrong@127.0.0.1:{}/postgres",
-        server.0.port()
-    );
-    while backend(&open).connect().await.is_ok() {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// Its commit takes a second, and others can see that it has begun.
@@ -219,51 +164,6 @@ async fn connection_lost_during_the_commit_is_ambiguous_and_the_ledger_tells() {
     // The server has done the work; a second attempt waits for it, and reads that from the ledger.
     proxy.set(Fault::Forward).await.unwrap();
     assert!(backend.migrate(&pool, &set).await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn unreachable_server_is_named_with_its_cause_within_the_connect_timeout() {
-    let upstream = "127.0.0.1:9".parse().unwrap();
-    let proxy = FaultProxy::start(upstream).await.unwrap();
-    let address = proxy.addr().to_string();
-    let url = format!("postgres://user:secret@{address}/app");
-    for (fault, cause) in [
-        (Fault::Refuse, "Connection refused (os error 111)"),
-        (Fault::AcceptThenClose, ""),
-        (
-            Fault::Blackhole,
-            "no answer within the connect timeout of 2s",
-        ),
-    ] {
-        proxy.set(fault).await.unwrap();
-        let started = SystemClock.monotonic();
-        let error = backend(&url).connect().await.unwrap_err();
-        let waited = SystemClock.monotonic() - started;
-        assert!(waited < Duration::from_secs(3), "{fault:?}: {waited:?}");
-        assert_eq!(error.class(), Class::Transient, "{fault:?}: {error:?}");
-        let text = chain(&error);
-        assert!(
-            text.contains(&format!("cannot connect to postgres at {address}")),
-            "{text}"
-        );
-        assert!(text.contains(cause), "{fault:?}: {text}");
-        assert!(
-            !text.contains("secret") && !text.contains("pool timed out"),
-            "{text}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn host_that_does_not_resolve_is_capped_and_named() {
-    let error = backend("postgres://u@host.invalid/app")
-        .connect()
-        .await
-        .unwrap_err();
-    assert_eq!(error.class(), Class::Capped, "{error:?}");
-    assert!(
-        chain(&error).starts_with("cannot resolve the host of postgres at host.invalid:5432: ")
-    );
 }
 
 #[tokio::test]

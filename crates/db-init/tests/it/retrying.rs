@@ -45,7 +45,8 @@ async fn deadline_ends_an_outage_with_its_cause() {
         &*error,
         InitError::Deadline {
             phase: Phase::Connect,
-            last: Some(_)
+            last: Some(_),
+            ..
         }
     ));
     let text = crate::chain(&*error);
@@ -64,7 +65,7 @@ async fn deadline_names_the_phase_that_hangs() {
         let database = database.unwrap();
         let error = database.initialize().await.unwrap_err();
         assert!(
-            matches!(&*error, InitError::Deadline { phase: seen, last: None }
+            matches!(&*error, InitError::Deadline { phase: seen, last: None, .. }
             if *seen == phase)
         );
         assert_eq!(gate.pools_closed(), u64::from(phase != Phase::Connect));

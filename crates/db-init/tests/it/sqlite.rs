@@ -3,8 +3,8 @@ use std::{path::Path, time::Duration};
 use async_trait::async_trait;
 use sqlx::{Connection, Sqlite, pool::PoolConnection};
 use steadfast_db_init::{
-    Backend, Class, Database, InitError, SqliteBackend, SqliteFileError, SqliteOptions,
-    SqlitePools, classify_sqlite, conformance,
+    Backend, Class, Database, SqliteBackend, SqliteOptions, SqlitePools, classify_sqlite,
+    conformance,
 };
 use tempfile::TempDir;
 
@@ -131,69 +131,6 @@ async fn pending_does_not_create_the_file() {
     let path = directory.path().join("app.db");
     assert_eq!(backend(&path).pending(&notes()).await.unwrap().len(), 2);
     assert!(!path.exists());
-}
-
-/// Initialising on `path` must fail permanently; returns what the chain says.
-async fn refusal(path: &Path) -> String {
-    let database = Database::builder(backend(path)).build().unwrap();
-    let error = database.initialize().await.unwrap_err();
-    let InitError::Permanent { source } = &*error else {
-        panic!("{error:?}");
-    };
-    assert_eq!(source.class(), Class::Permanent);
-    let text = chain(&*error);
-    assert!(text.contains(&path.display().to_string()), "{text}");
-    let cause = std::error::Error::source(source).unwrap();
-    assert!(cause.downcast_ref::<SqliteFileError>().is_some(), "{text}");
-    text
-}
-
-#[tokio::test]
-async fn file_that_cannot_be_a_database_is_refused_by_name() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name);
-
-    std::fs::create_dir(path("directory.db")).unwrap();
-    let text = refusal(&path("directory.db")).await;
-    assert!(
-        text.ends_with("is a directory, not a database file"),
-        "{text}"
-    );
-
-    let text = refusal(&path("missing/app.db")).await;
-    assert!(text.contains("missing` is not a directory"), "{text}");
-
-    std::fs::write(path("text.db"), "not a database at all\n".repeat(100)).unwrap();
-    let text = refusal(&path("text.db")).await;
-    assert!(text.contains("is not a SQLite database"), "{text}");
-}
-
-#[tokio::test]
-async fn corrupt_database_is_refused_by_name() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("app.db");
-    let database = Database::builder(backend(&path))
-        .migrations(notes())
-        .build();
-    let database = database.unwrap();
-    database.initialize().await.unwrap();
-    assert!(database.close(Duration::from_secs(10)).await.complete);
-    // The header stays, the schema behind it does not.
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes[100..2000].fill(0xff);
-    std::fs::write(&path, bytes).unwrap();
-    let text = refusal(&path).await;
-    assert!(text.contains("is corrupt; restore a backup"), "{text}");
-}
-
-#[tokio::test]
-async fn read_only_directory_is_refused_by_name() {
-    // Nobody, not even root, may create files there.
-    let text = refusal(Path::new("/proc/self/app.db")).await;
-    assert!(
-        text.contains("the directory `/proc/self` is not writable"),
-        "{text}"
-    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
@@ -8,7 +8,7 @@ use sqlx::{
 use steadfast_sync::Retry;
 use thiserror::Error;
 
-use super::{PostgresOptions, classify_postgres, migrate};
+use super::{PostgresOptions, migrate, remedy, server::Server};
 use crate::{
     Backend, BackendError, Class, ConfigError, LedgerOperation, MigrationError, MigrationId,
     MigrationSet, PoolStats,
@@ -25,9 +25,10 @@ use crate::{
 ///
 /// The drivers are built without TLS: `sslmode=require` and stricter modes fail as permanent
 /// errors. Reach a remote server through a private network or a tunnel.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PostgresBackend {
     connect: PgConnectOptions,
+    server: Server,
     options: PostgresOptions,
     /// How the lock on migrations is polled.
     lock: Arc<Retry>,
@@ -57,18 +58,11 @@ impl PostgresBackend {
             .build()
             .map_err(|error| ConfigError::new("lock_timeout", &error.to_string()))?;
         Ok(Self {
+            server: Server::of(&connect),
             connect,
             options,
             lock: Arc::new(lock),
         })
-    }
-
-    /// Where the server is, in words.
-    fn address(&self) -> String {
-        match self.connect.get_socket() {
-            Some(socket) => format!("{}:{}", socket.display(), self.connect.get_port()),
-            None => format!("{}:{}", self.connect.get_host(), self.connect.get_port()),
-        }
     }
 
     /// A direct connection, within the connect timeout.
@@ -77,12 +71,11 @@ impl PostgresBackend {
         let connect = async {
             self.resolve().await?;
             let connected = self.connect.connect().await;
-            connected.map_err(|error| failure(self.cannot_connect(), error))
+            connected.map_err(|error| self.server.failure(self.server.cannot_connect(), error))
         };
         match tokio::time::timeout(within, connect).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(BackendError::new(Class::Transient, self.cannot_connect())
-                .with_source(ConnectTimeout { within })),
+            Err(_) => Err(self.silent(self.server.cannot_connect())),
         }
     }
 
@@ -96,14 +89,25 @@ impl PostgresBackend {
         match tokio::net::lookup_host((host, self.connect.get_port())).await {
             Ok(_) => Ok(()),
             Err(error) => {
-                let action = format!("cannot resolve the host of postgres at {}", self.address());
-                Err(BackendError::new(Class::Capped, action).with_source(error))
+                let action = format!("cannot resolve the host of {}", self.server);
+                Err(BackendError::new(Class::Capped, action)
+                    .with_remedy(remedy::UNRESOLVED)
+                    .with_source(error))
             }
         }
     }
 
-    fn cannot_connect(&self) -> String {
-        format!("cannot connect to postgres at {}", self.address())
+    fn silent(&self, action: String) -> BackendError {
+        let within = self.options.connect_timeout;
+        BackendError::new(Class::Transient, action)
+            .with_remedy(remedy::SILENT)
+            .with_source(ConnectTimeout { within })
+    }
+
+    /// Closes a direct connection, within the connect timeout: a peer that reads nothing must not
+    /// hold it open. It has told what it was to tell, so how it ends cannot matter.
+    async fn end(&self, connection: PgConnection) {
+        let _ = tokio::time::timeout(self.options.connect_timeout, connection.close()).await;
     }
 }
 
@@ -125,10 +129,13 @@ struct PoolBusy {
 impl Backend for PostgresBackend {
     type Pool = PgPool;
 
+    fn location(&self) -> String {
+        self.server.to_string()
+    }
+
     async fn connect(&self) -> Result<PgPool, BackendError> {
         let connection = self.direct().await?;
-        // It has told what it was to tell.
-        let _ = connection.close().await;
+        self.end(connection).await;
         Ok(PgPoolOptions::new()
             .min_connections(0)
             .max_connections(self.options.max_connections)
@@ -141,30 +148,28 @@ impl Backend for PostgresBackend {
     }
 
     async fn ping(&self, pool: &PgPool) -> Result<(), BackendError> {
-        let no_answer = || format!("no answer from postgres at {}", self.address());
         let mut connection = match pool.acquire().await {
             Ok(connection) => connection,
             // The pool does not say why; a direct connection does.
             Err(sqlx::Error::PoolTimedOut) => {
                 let connection = self.direct().await?;
-                // It has told what it was to tell.
-                let _ = connection.close().await;
+                self.end(connection).await;
                 let waited = self.options.acquire_timeout;
-                return Err(BackendError::new(Class::Transient, no_answer())
+                return Err(BackendError::new(Class::Transient, self.server.no_answer())
+                    .with_remedy(remedy::BUSY)
                     .with_source(PoolBusy { waited }));
             }
-            Err(error) => return Err(failure(no_answer(), error)),
+            Err(error) => return Err(self.server.failure(self.server.no_answer(), error)),
         };
         let within = self.options.connect_timeout;
         let select = sqlx::query("SELECT 1").execute(&mut *connection);
         match tokio::time::timeout(within, select).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(failure(no_answer(), error)),
+            Ok(Err(error)) => Err(self.server.failure(self.server.no_answer(), error)),
             Err(_) => {
                 // Given back, it would hold its place in the pool until the server answers.
                 drop(connection.detach());
-                Err(BackendError::new(Class::Transient, no_answer())
-                    .with_source(ConnectTimeout { within }))
+                Err(self.silent(self.server.no_answer()))
             }
         }
     }
@@ -175,28 +180,25 @@ impl Backend for PostgresBackend {
         migrations: &MigrationSet,
     ) -> Result<Vec<MigrationId>, MigrationError> {
         let mut connection = self.direct().await.map_err(reach)?;
-        let outcome = migrate::migrate(&mut connection, migrations, &self.lock).await;
-        // Closing ends the session, and with it the lock; after an error without ceremony.
-        let _ = match outcome {
-            Ok(_) => connection.close().await,
-            Err(_) => connection.close_hard().await,
-        };
+        let migrate = migrate::migrate(&mut connection, &self.server, migrations, &self.lock);
+        let outcome = migrate.await;
+        // Its end is the session's end, and with it the lock's; after an error without ceremony.
+        if outcome.is_ok() {
+            self.end(connection).await;
+        }
         outcome
     }
 
     async fn pending(&self, migrations: &MigrationSet) -> Result<Vec<MigrationId>, MigrationError> {
         let mut connection = self.direct().await.map_err(reach)?;
         let within = self.options.lock_timeout;
-        let pending = migrate::pending(&mut connection, migrations);
+        let pending = migrate::pending(&mut connection, &self.server, migrations);
         match tokio::time::timeout(within, pending).await {
             Ok(pending) => {
-                let _ = connection.close().await;
+                self.end(connection).await;
                 pending
             }
-            Err(_) => {
-                let _ = connection.close_hard().await;
-                Err(migrate::no_answer(LedgerOperation::Read, within))
-            }
+            Err(_) => Err(self.server.silent(LedgerOperation::Read, within)),
         }
     }
 
@@ -213,24 +215,20 @@ impl Backend for PostgresBackend {
     }
 }
 
+impl fmt::Debug for PostgresBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not how it connects: that holds the password.
+        f.debug_struct("PostgresBackend")
+            .field("server", &self.server)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
 fn reach(source: BackendError) -> MigrationError {
     MigrationError::Ledger {
         operation: LedgerOperation::Reach,
         source,
-    }
-}
-
-/// An error of the driver, of the class that the table says.
-pub(super) fn failure(action: impl Into<String>, error: sqlx::Error) -> BackendError {
-    wrap(classify_postgres(&error), action, error)
-}
-
-/// Wraps an error of the driver without its envelope, which would only repeat the cause.
-pub(super) fn wrap(class: Class, action: impl Into<String>, error: sqlx::Error) -> BackendError {
-    let wrapped = BackendError::new(class, action);
-    match error {
-        sqlx::Error::Io(error) => wrapped.with_source(error),
-        error => wrapped.with_source(error),
     }
 }
 
@@ -252,6 +250,17 @@ mod tests {
     }
 
     #[test]
+    fn password_is_not_shown_by_debug() {
+        let url = "postgres://u:secret@h/db";
+        let backend = PostgresBackend::new(url, PostgresOptions::default()).unwrap();
+        let text = format!("{backend:?}");
+        assert!(
+            text.contains("h:5432") && !text.contains("secret"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn option_that_cannot_work_is_named() {
         let url = "postgres://h/db";
         let error = refusal(url, PostgresOptions::default().max_connections(0));
@@ -268,15 +277,5 @@ mod tests {
             error.to_string(),
             "`acquire_timeout` must be at most 100 years"
         );
-    }
-
-    #[test]
-    fn address_names_host_and_port_or_socket() {
-        let address = |url: &str| {
-            let backend = PostgresBackend::new(url, PostgresOptions::default());
-            backend.unwrap().address()
-        };
-        assert_eq!(address("postgres://db.example:5433/x"), "db.example:5433");
-        assert_eq!(address("postgres://u@h/x?host=/run/pg&port=7"), "/run/pg:7");
     }
 }

@@ -4,12 +4,9 @@ use sqlx::{Connection, PgConnection, Row};
 use steadfast_sync::{Decision, Retry, RetryError};
 use tokio::sync::Mutex;
 
-use super::{
-    backend::{failure, wrap},
-    classify_postgres,
-};
+use super::server::Server;
 use crate::{
-    BackendError, Class, Dialect, LedgerOperation, MigrationError, MigrationId, MigrationSet,
+    Dialect, LedgerOperation, MigrationError, MigrationId, MigrationSet,
     ledger::{LedgerRow, plan},
 };
 
@@ -30,23 +27,28 @@ const LOCK_KEY: i64 = i64::from_be_bytes(*b"steadfst");
 /// keeps: the caller must close the connection.
 pub(super) async fn migrate(
     connection: &mut PgConnection,
+    server: &Server,
     migrations: &MigrationSet,
     polls: &Retry,
 ) -> Result<Vec<MigrationId>, MigrationError> {
-    lock(connection, polls).await?;
+    lock(connection, server, polls).await?;
     let mut transaction = connection
         .begin()
         .await
-        .map_err(|error| ledger(LedgerOperation::Lock, error))?;
-    let applied = apply(&mut transaction, migrations).await?;
+        .map_err(|error| server.ledger(LedgerOperation::Lock, error))?;
+    let applied = apply(&mut transaction, server, migrations).await?;
     let commit = transaction.commit().await;
-    commit.map_err(commit_failed)?;
+    commit.map_err(|error| server.commit_failed(error))?;
     Ok(applied)
 }
 
 /// Polls for the lock: a statement that waits for it would hold a snapshot meanwhile, and
 /// `CREATE INDEX CONCURRENTLY` in the process that has the lock would wait for that snapshot.
-async fn lock(connection: &mut PgConnection, polls: &Retry) -> Result<(), MigrationError> {
+async fn lock(
+    connection: &mut PgConnection,
+    server: &Server,
+    polls: &Retry,
+) -> Result<(), MigrationError> {
     let connection = Mutex::new(connection);
     let poll = |_| async {
         let mut connection = connection.lock().await;
@@ -61,19 +63,20 @@ async fn lock(connection: &mut PgConnection, polls: &Retry) -> Result<(), Migrat
         Refusal::Held => Decision::Retry,
         Refusal::Failed(_) => Decision::Stop,
     };
-    polls.run(poll, decide).await.map_err(not_locked)
+    let locked = polls.run(poll, decide).await;
+    locked.map_err(|error| not_locked(server, error))
 }
 
-fn not_locked(error: RetryError<Refusal>) -> MigrationError {
+fn not_locked(server: &Server, error: RetryError<Refusal>) -> MigrationError {
     let waited = match &error {
         RetryError::Deadline { elapsed, .. } => *elapsed,
         _ => Duration::ZERO,
     };
     match error.into_last() {
         Some(Refusal::Held) => MigrationError::Locked { waited },
-        Some(Refusal::Failed(error)) => ledger(LedgerOperation::Lock, error),
+        Some(Refusal::Failed(error)) => server.ledger(LedgerOperation::Lock, error),
         // The first poll was cut off.
-        None => no_answer(LedgerOperation::Lock, waited),
+        None => server.silent(LedgerOperation::Lock, waited),
     }
 }
 
@@ -85,16 +88,17 @@ enum Refusal {
 
 async fn apply(
     connection: &mut PgConnection,
+    server: &Server,
     migrations: &MigrationSet,
 ) -> Result<Vec<MigrationId>, MigrationError> {
     // Quietly: `IF NOT EXISTS` would log a notice at each start.
-    if !exists(connection).await? {
+    if !exists(connection, server).await? {
         sqlx::query(CREATE_LEDGER)
             .execute(&mut *connection)
             .await
-            .map_err(|error| ledger(LedgerOperation::Read, error))?;
+            .map_err(|error| server.ledger(LedgerOperation::Read, error))?;
     }
-    let rows = read(connection).await?;
+    let rows = read(connection, server).await?;
     let mut applied = Vec::new();
     for migration in plan(rows, migrations, Dialect::Postgres)? {
         let id = migration.id();
@@ -103,7 +107,7 @@ async fn apply(
             .await
             .map_err(|error| MigrationError::Apply {
                 id: id.clone(),
-                source: failure("cannot run its SQL", error),
+                source: server.failure(format!("{server} refused its SQL"), error),
             })?;
         sqlx::query(
             r#"INSERT INTO steadfast_migration ("crate", version, checksum) VALUES ($1, $2, $3)"#,
@@ -113,7 +117,7 @@ async fn apply(
         .bind(migration.checksum(Dialect::Postgres))
         .execute(&mut *connection)
         .await
-        .map_err(|error| ledger(LedgerOperation::Write, error))?;
+        .map_err(|error| server.ledger(LedgerOperation::Write, error))?;
         applied.push(id);
     }
     Ok(applied)
@@ -122,10 +126,11 @@ async fn apply(
 /// What [`migrate`] would apply.
 pub(super) async fn pending(
     connection: &mut PgConnection,
+    server: &Server,
     migrations: &MigrationSet,
 ) -> Result<Vec<MigrationId>, MigrationError> {
-    let rows = if exists(connection).await? {
-        read(connection).await?
+    let rows = if exists(connection, server).await? {
+        read(connection, server).await?
     } else {
         Vec::new()
     };
@@ -133,18 +138,21 @@ pub(super) async fn pending(
     Ok(plan.iter().map(|migration| migration.id()).collect())
 }
 
-async fn exists(connection: &mut PgConnection) -> Result<bool, MigrationError> {
+async fn exists(connection: &mut PgConnection, server: &Server) -> Result<bool, MigrationError> {
     sqlx::query_scalar("SELECT to_regclass('steadfast_migration') IS NOT NULL")
         .fetch_one(connection)
         .await
-        .map_err(|error| ledger(LedgerOperation::Read, error))
+        .map_err(|error| server.ledger(LedgerOperation::Read, error))
 }
 
-async fn read(connection: &mut PgConnection) -> Result<Vec<LedgerRow>, MigrationError> {
+async fn read(
+    connection: &mut PgConnection,
+    server: &Server,
+) -> Result<Vec<LedgerRow>, MigrationError> {
     let rows = sqlx::query(r#"SELECT "crate", version::bigint, checksum FROM steadfast_migration"#)
         .fetch_all(connection)
         .await
-        .map_err(|error| ledger(LedgerOperation::Read, error))?;
+        .map_err(|error| server.ledger(LedgerOperation::Read, error))?;
     let decode = |row: &sqlx::postgres::PgRow| {
         let version: i64 = row.try_get(1)?;
         Ok(LedgerRow {
@@ -158,46 +166,26 @@ async fn read(connection: &mut PgConnection) -> Result<Vec<LedgerRow>, Migration
     rows.iter()
         .map(decode)
         .collect::<Result<_, _>>()
-        .map_err(|error| ledger(LedgerOperation::Read, error))
-}
-
-/// Only an answer of the server says that the migrations were not applied.
-fn commit_failed(error: sqlx::Error) -> MigrationError {
-    let class = match classify_postgres(&error) {
-        Class::Transient if error.as_database_error().is_none() => Class::Ambiguous,
-        class => class,
-    };
-    MigrationError::Ledger {
-        operation: LedgerOperation::Commit,
-        source: wrap(class, "postgres did not confirm", error),
-    }
-}
-
-pub(super) fn no_answer(operation: LedgerOperation, within: Duration) -> MigrationError {
-    let action = format!("no answer from postgres within {within:?}");
-    MigrationError::Ledger {
-        operation,
-        source: BackendError::new(Class::Transient, action),
-    }
-}
-
-fn ledger(operation: LedgerOperation, error: sqlx::Error) -> MigrationError {
-    MigrationError::Ledger {
-        operation,
-        source: failure("postgres refused", error),
-    }
+        .map_err(|error| server.ledger(LedgerOperation::Read, error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Class;
 
     fn cut_off(last: Option<Refusal>) -> MigrationError {
-        not_locked(RetryError::Deadline {
+        let server = Server {
+            address: "h:5432".to_owned(),
+            user: "u".to_owned(),
+            database: "d".to_owned(),
+        };
+        let error = RetryError::Deadline {
             attempts: 1,
             elapsed: Duration::from_secs(30),
             last,
-        })
+        };
+        not_locked(&server, error)
     }
 
     #[test]
@@ -208,7 +196,11 @@ mod tests {
         let MigrationError::Ledger { source, .. } = &silent else {
             panic!("{silent:?}");
         };
-        assert_eq!(source.to_string(), "no answer from postgres within 30s");
+        let text = source.to_string();
+        assert!(
+            text.starts_with("no answer from postgres at h:5432 within 30s; see in `pg_stat"),
+            "{text}"
+        );
         assert_eq!(silent.class(), Class::Transient);
     }
 }

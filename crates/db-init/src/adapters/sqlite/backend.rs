@@ -9,7 +9,7 @@ use sqlx::{
 use steadfast_sync::{Decision, Retry};
 use thiserror::Error;
 
-use super::{SqliteOptions, SqlitePools, classify_sqlite, diagnose::diagnose, migrate};
+use super::{SqliteOptions, SqlitePools, classify_sqlite, diagnose::diagnose, migrate, remedy};
 use crate::{
     Backend, BackendError, Class, ConfigError, LedgerOperation, MigrationError, MigrationId,
     MigrationSet, PoolStats,
@@ -41,8 +41,8 @@ impl SqliteBackend {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], naming the field, if the path is empty, names an in-memory database or
-    /// has a query (`?mode=…`), or an option cannot work.
+    /// [`ConfigError`], naming the field, if the path is empty, is a URL of another scheme, names
+    /// an in-memory database or has a query (`?mode=…`), or an option cannot work.
     pub fn new(path: impl Into<PathBuf>, options: SqliteOptions) -> Result<Self, ConfigError> {
         options.validate()?;
         let switch = Retry::builder()
@@ -106,7 +106,7 @@ impl SqliteBackend {
     }
 
     fn cannot(&self, action: &str) -> String {
-        format!("cannot {action} SQLite database `{}`", self.path.display())
+        format!("cannot {action} {}", self.location())
     }
 
     async fn explain(&self, action: &str, error: sqlx::Error) -> BackendError {
@@ -114,8 +114,10 @@ impl SqliteBackend {
         let class = classify_sqlite(&error);
         let path = self.path.clone();
         match tokio::task::spawn_blocking(move || diagnose(&path, error)).await {
-            Ok(Ok(file_error)) => BackendError::new(class, action).with_source(file_error),
-            Ok(Err(error)) => BackendError::new(class, action).with_source(error),
+            Ok(Ok(file_error)) => BackendError::new(class, action)
+                .with_remedy(remedy::of_file(&file_error))
+                .with_source(file_error),
+            Ok(Err(error)) => failure(action, error),
             Err(join_error) => BackendError::new(class, action).with_source(join_error),
         }
     }
@@ -130,6 +132,10 @@ struct FileBusy;
 impl Backend for SqliteBackend {
     type Pool = SqlitePools;
 
+    fn location(&self) -> String {
+        format!("SQLite database `{}`", self.path.display())
+    }
+
     async fn connect(&self) -> Result<SqlitePools, BackendError> {
         // Switching to WAL needs the file to oneself for a moment, and SQLite does not wait for
         // that.
@@ -140,9 +146,9 @@ impl Backend for SqliteBackend {
         if let Err(error) = self.switch.run(|_| self.bootstrap(), is_busy).await {
             return Err(match error.into_last() {
                 Some(error) => self.explain("open", error).await,
-                None => {
-                    BackendError::new(Class::Transient, self.cannot("open")).with_source(FileBusy)
-                }
+                None => BackendError::new(Class::Transient, self.cannot("open"))
+                    .with_remedy(remedy::LOCKED)
+                    .with_source(FileBusy),
             });
         }
         let options = self.connect_options();
@@ -167,7 +173,7 @@ impl Backend for SqliteBackend {
         pools: &SqlitePools,
         migrations: &MigrationSet,
     ) -> Result<Vec<MigrationId>, MigrationError> {
-        migrate::migrate(pools, migrations).await
+        migrate::migrate(&self.path, pools, migrations).await
     }
 
     async fn pending(&self, migrations: &MigrationSet) -> Result<Vec<MigrationId>, MigrationError> {
@@ -184,7 +190,7 @@ impl Backend for SqliteBackend {
                 });
             }
         };
-        let pending = migrate::pending(&mut connection, migrations).await;
+        let pending = migrate::pending(&self.path, &mut connection, migrations).await;
         // Nothing was written, so a failure to close cannot matter.
         let _ = connection.close().await;
         pending
@@ -208,6 +214,17 @@ impl Backend for SqliteBackend {
     }
 }
 
+/// An error of the driver, of the class that the table says, with what to do about it and without
+/// its envelope, which would only repeat the cause.
+pub(super) fn failure(action: String, error: sqlx::Error) -> BackendError {
+    let wrapped =
+        BackendError::new(classify_sqlite(&error), action).with_remedy(remedy::remedy(&error));
+    match error {
+        sqlx::Error::Database(error) => wrapped.with_source(error),
+        error => wrapped.with_source(error),
+    }
+}
+
 fn figures(pool: &SqlitePool) -> PoolStats {
     PoolStats {
         open: pool.size(),
@@ -223,6 +240,12 @@ fn parse_path(path: PathBuf) -> Result<PathBuf, ConfigError> {
         .or_else(|| text.strip_prefix("sqlite:"));
     let name = url.unwrap_or(&text);
     let refuse = |reason: &str| Err(ConfigError::new("path", reason));
+    if name.contains("://") {
+        // Not repeated: the URL of a server may hold a password.
+        return refuse(
+            "is a URL of another scheme; give the path of a file, alone or after `sqlite:`",
+        );
+    }
     if name.is_empty() {
         return refuse("must not be empty");
     }
@@ -266,6 +289,22 @@ mod tests {
         }
         assert!(refusal("").contains("must not be empty"));
         assert!(refusal("sqlite://x?mode=rwc").contains("without a query"));
+    }
+
+    #[test]
+    fn url_of_another_scheme_is_refused_without_its_password() {
+        for url in [
+            "postgres://u:secret@h/db",
+            "mysql://u:secret@h/db",
+            "sqlite://http://x",
+        ] {
+            let text = refusal(url);
+            assert!(
+                text.contains("`path` is a URL of another scheme; give the path"),
+                "{text}"
+            );
+            assert!(!text.contains("secret"), "{text}");
+        }
     }
 
     #[test]

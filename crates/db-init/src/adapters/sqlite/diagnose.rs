@@ -50,11 +50,7 @@ pub enum SqliteFileError {
         source: sqlx::Error,
     },
     /// The file is a database, but damaged.
-    #[error(
-        "the database file `{}` is corrupt; restore a backup, or see \
-         https://www.sqlite.org/recovery.html",
-        path.display()
-    )]
+    #[error("the database file `{}` is corrupt", path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,

@@ -1,8 +1,10 @@
+use std::path::Path;
+
 use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
 
-use super::{SqlitePools, classify_sqlite};
+use super::{SqlitePools, backend::failure};
 use crate::{
-    BackendError, Dialect, LedgerOperation, MigrationError, MigrationId, MigrationSet,
+    Dialect, LedgerOperation, MigrationError, MigrationId, MigrationSet,
     ledger::{LedgerRow, plan},
 };
 
@@ -18,18 +20,19 @@ const CREATE_LEDGER: &str = r#"
 
 /// Applies what the ledger lacks, in one transaction.
 pub(super) async fn migrate(
+    path: &Path,
     pools: &SqlitePools,
     migrations: &MigrationSet,
 ) -> Result<Vec<MigrationId>, MigrationError> {
     let mut transaction = pools
         .begin_write()
         .await
-        .map_err(|error| ledger(LedgerOperation::Lock, error))?;
-    let outcome = apply(&mut transaction, migrations).await;
+        .map_err(|error| ledger(path, LedgerOperation::Lock, error))?;
+    let outcome = apply(path, &mut transaction, migrations).await;
     match outcome {
         Ok(applied) => {
             let commit = transaction.commit().await;
-            commit.map_err(|error| ledger(LedgerOperation::Commit, error))?;
+            commit.map_err(|error| ledger(path, LedgerOperation::Commit, error))?;
             Ok(applied)
         }
         Err(error) => {
@@ -41,14 +44,15 @@ pub(super) async fn migrate(
 }
 
 async fn apply(
+    path: &Path,
     transaction: &mut Transaction<'static, Sqlite>,
     migrations: &MigrationSet,
 ) -> Result<Vec<MigrationId>, MigrationError> {
     sqlx::query(CREATE_LEDGER)
         .execute(&mut **transaction)
         .await
-        .map_err(|error| ledger(LedgerOperation::Read, error))?;
-    let rows = read(transaction).await?;
+        .map_err(|error| ledger(path, LedgerOperation::Read, error))?;
+    let rows = read(path, transaction).await?;
     let mut applied = Vec::new();
     for migration in plan(rows, migrations, Dialect::Sqlite)? {
         let id = migration.id();
@@ -57,7 +61,7 @@ async fn apply(
             .await
             .map_err(|error| MigrationError::Apply {
                 id: id.clone(),
-                source: failure("cannot run its SQL", error),
+                source: failure(refused(path, " its SQL"), error),
             })?;
         sqlx::query(
             r#"INSERT INTO steadfast_migration ("crate", version, checksum) VALUES (?, ?, ?)"#,
@@ -67,7 +71,7 @@ async fn apply(
         .bind(migration.checksum(Dialect::Sqlite))
         .execute(&mut **transaction)
         .await
-        .map_err(|error| ledger(LedgerOperation::Write, error))?;
+        .map_err(|error| ledger(path, LedgerOperation::Write, error))?;
         applied.push(id);
     }
     Ok(applied)
@@ -75,6 +79,7 @@ async fn apply(
 
 /// What [`migrate`] would apply.
 pub(super) async fn pending(
+    path: &Path,
     connection: &mut SqliteConnection,
     migrations: &MigrationSet,
 ) -> Result<Vec<MigrationId>, MigrationError> {
@@ -83,11 +88,11 @@ pub(super) async fn pending(
     )
     .fetch_one(&mut *connection)
     .await
-    .map_err(|error| ledger(LedgerOperation::Read, error))?;
+    .map_err(|error| ledger(path, LedgerOperation::Read, error))?;
     if exists == 0 {
         return all(migrations);
     }
-    let rows = read(connection).await?;
+    let rows = read(path, connection).await?;
     let plan = plan(rows, migrations, Dialect::Sqlite)?;
     Ok(plan.iter().map(|migration| migration.id()).collect())
 }
@@ -98,11 +103,14 @@ pub(super) fn all(migrations: &MigrationSet) -> Result<Vec<MigrationId>, Migrati
     Ok(plan.iter().map(|migration| migration.id()).collect())
 }
 
-async fn read(connection: &mut SqliteConnection) -> Result<Vec<LedgerRow>, MigrationError> {
+async fn read(
+    path: &Path,
+    connection: &mut SqliteConnection,
+) -> Result<Vec<LedgerRow>, MigrationError> {
     let rows = sqlx::query(r#"SELECT "crate", version, checksum FROM steadfast_migration"#)
         .fetch_all(connection)
         .await
-        .map_err(|error| ledger(LedgerOperation::Read, error))?;
+        .map_err(|error| ledger(path, LedgerOperation::Read, error))?;
     let decode = |row: &sqlx::sqlite::SqliteRow| {
         let version: u32 = row.try_get(1)?;
         Ok(LedgerRow {
@@ -113,16 +121,16 @@ async fn read(connection: &mut SqliteConnection) -> Result<Vec<LedgerRow>, Migra
     rows.iter()
         .map(decode)
         .collect::<Result<_, _>>()
-        .map_err(|error| ledger(LedgerOperation::Read, error))
+        .map_err(|error| ledger(path, LedgerOperation::Read, error))
 }
 
-fn ledger(operation: LedgerOperation, error: sqlx::Error) -> MigrationError {
+fn ledger(path: &Path, operation: LedgerOperation, error: sqlx::Error) -> MigrationError {
     MigrationError::Ledger {
         operation,
-        source: failure("SQLite refused", error),
+        source: failure(refused(path, ""), error),
     }
 }
 
-fn failure(action: &str, error: sqlx::Error) -> BackendError {
-    BackendError::new(classify_sqlite(&error), action).with_source(error)
+fn refused(path: &Path, what: &str) -> String {
+    format!("SQLite database `{}` refused{what}", path.display())
 }
