@@ -9,6 +9,7 @@ mod accounts;
 mod api_errors;
 mod burst;
 mod client;
+mod drain;
 mod live;
 mod notifications;
 mod privacy_lock;

@@ -103,13 +103,20 @@ impl Server {
 
     /// Sends a signal by its name, such as TERM.
     pub(crate) async fn signal(&self, name: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        let sent = Command::new("kill")
-            .args(["-s", name, &pid])
-            .status()
-            .await
-            .unwrap();
-        assert!(sent.success());
+        self.signals(&[name]).await;
+    }
+
+    /// Sends signals with nothing in between.
+    pub(crate) async fn signals(&self, names: &[&str]) {
+        let pid = self.child.id().unwrap();
+        let kills: Vec<_> = names
+            .iter()
+            .map(|name| format!("kill -s {name} {pid}"))
+            .collect();
+        let sent = Command::new("sh")
+            .args(["-c", &kills.join(" && ")])
+            .status();
+        assert!(sent.await.unwrap().success());
     }
 
     /// Waits for the process to end: how it ended, what it logged, and its data.

@@ -3,11 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::{TcpListener, TcpStream},
-    process::Command,
-};
+use tokio::{net::TcpListener, process::Command};
 
 use crate::{
     client::Client,
@@ -123,62 +119,6 @@ async fn data_folder_that_cannot_be_made_is_named() {
     let (code, text) = output(serve(&file.path().join("data"))).await;
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(file.path().to_str().unwrap()), "{text}");
-}
-
-#[tokio::test]
-async fn row_17_first_signal_drains_and_the_database_closes_last() {
-    let server = Server::start().await;
-    server.signal("TERM").await;
-    let (status, log, _) = server.ended().await;
-    assert_eq!(status.code(), Some(0), "{log}");
-    let stopped: Vec<_> = ["http", "outbox", "hub", "database"]
-        .into_iter()
-        .map(|service| {
-            let line = |line: &&str| line.contains("stopped") && line.contains(service);
-            let found = log.lines().position(|text| line(&text));
-            found.unwrap_or_else(|| panic!("{service} did not stop: {log}"))
-        })
-        .collect();
-    assert!(stopped.is_sorted(), "{stopped:?}: {log}");
-}
-
-#[tokio::test]
-async fn draining_server_is_not_ready_but_serves_until_a_second_signal() {
-    let data = tempfile::tempdir().unwrap();
-    let server = Server::start_with(data, &[("STEADFAST_DRAIN", "1h")]).await;
-    let nobody = Client::nobody(&server);
-    server.signal("TERM").await;
-    let not_ready = async {
-        loop {
-            let answer = nobody.get("/readyz").await;
-            if answer.status.as_u16() == 503 {
-                return answer.body;
-            }
-        }
-    };
-    let body = tokio::time::timeout(PATIENCE, not_ready).await.unwrap();
-    assert_eq!(body["status"], "draining");
-    nobody.get("/livez").await.expect(200);
-    nobody.get("/api/v1/setup").await.expect(200);
-
-    server.signal("TERM").await;
-    let (status, log, _) = server.ended().await;
-    assert_eq!(status.code(), Some(0), "{log}");
-}
-
-#[tokio::test]
-async fn client_that_never_finishes_its_request_does_not_spoil_the_stop() {
-    let server = Server::start().await;
-    let address = server.url.strip_prefix("http://").unwrap();
-    let mut slow = TcpStream::connect(address).await.unwrap();
-    let head = "POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\n\
-                content-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
-    slow.write_all(head.as_bytes()).await.unwrap();
-    // An answer on another connection: the server has taken the slow one in before.
-    Client::nobody(&server).get("/livez").await.expect(200);
-    server.signal("TERM").await;
-    let (status, log, _) = server.ended().await;
-    assert_eq!(status.code(), Some(0), "{log}");
 }
 
 #[tokio::test]
