@@ -33,7 +33,8 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `sqlite` | `SqliteJobStore` and its `MIGRATIONS` |
+//! | `postgres` | `PostgresJobStore` for processes on any number of hosts, and its `MIGRATIONS` |
+//! | `sqlite` | `SqliteJobStore` for the processes of one host, and its `MIGRATIONS` |
 //! | `mocks` | mockall doubles of [`JobStore`] and [`JobHandler`] |
 //! | `test-util` | `conformance`, the suite for any [`JobStore`], and `Recorder`, a handler for tests |
 //!
@@ -71,7 +72,7 @@
 //! # Ok(()) }
 //! ```
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod adapters;
 mod backoff;
 mod builder;
@@ -95,8 +96,12 @@ mod scheduler;
 mod shared;
 mod spec;
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use adapters::MIGRATIONS;
+#[cfg(feature = "postgres")]
+pub use adapters::PostgresJobStore;
 #[cfg(feature = "sqlite")]
-pub use adapters::{MIGRATIONS, SqliteJobStore};
+pub use adapters::SqliteJobStore;
 pub use builder::SchedulerBuilder;
 pub use dialect::{Dialect, UnknownDialect};
 pub use driver::ShutdownReport;

@@ -1,6 +1,7 @@
 /// The tables of the job stores: version, statements for SQLite, statements for Postgres, in the
 /// order in which they are to be applied. Instants are milliseconds since the epoch.
-pub const MIGRATIONS: &[(u32, &str, &str)] = &[(1, SQLITE_1, POSTGRES_1)];
+pub const MIGRATIONS: &[(u32, &str, &str)] =
+    &[(1, SQLITE_1, POSTGRES_1), (2, SQLITE_2, POSTGRES_2)];
 
 const SQLITE_1: &str = "
 CREATE TABLE sched_counter (
@@ -97,3 +98,15 @@ CREATE INDEX sched_run_lease ON sched_run (ns, lease_until) WHERE finished_at IS
 CREATE INDEX sched_run_active ON sched_run (ns, key) WHERE finished_at IS NULL;
 CREATE INDEX sched_run_finished ON sched_run (ns, finished_at) WHERE finished_at IS NOT NULL;
 ";
+
+/// Of concern to Postgres alone.
+const SQLITE_2: &str = "SELECT 1;";
+
+/// Numbers come from a sequence: a row that counts would have all processes wait for each other.
+/// Keys are compared byte by byte, so that everybody locks jobs in the same order.
+const POSTGRES_2: &str = r#"
+DROP TABLE sched_counter;
+CREATE SEQUENCE sched_number;
+ALTER TABLE sched_job ALTER ns TYPE TEXT COLLATE "C", ALTER key TYPE TEXT COLLATE "C";
+ALTER TABLE sched_run ALTER ns TYPE TEXT COLLATE "C", ALTER key TYPE TEXT COLLATE "C";
+"#;

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use sqlx::{SqliteConnection, SqlitePool};
 
 use self::claim::{claim_again, claim_job, set_aside};
-use self::rows::{JobRow, RowError, Tx, end_run, take_numbers};
+use self::rows::{RowError, Tx, end_run, take_numbers};
+use super::job_row::{JobRow, nearest_instant};
 use crate::{
     ClaimRequest, Claimed, Ending, FinishedRun, Job, JobKey, JobStatus, JobStore, RunId, RunNow,
     StoreError, Upserted,
@@ -329,12 +330,7 @@ async fn next_due(
     .bind(ns)
     .fetch_one(connection)
     .await?;
-    // A row with an absurd instant must not hide the others.
-    let nearest = |due: i64| match due.signum() {
-        -1 => Timestamp::MIN,
-        _ => Timestamp::MAX,
-    };
-    Ok(due.map(|due| Timestamp::from_millisecond(due).unwrap_or_else(|_| nearest(due))))
+    Ok(due.map(nearest_instant))
 }
 
 async fn active_runs(tx: &mut Tx, ns: &str, key: &JobKey) -> Result<u32, RowError> {

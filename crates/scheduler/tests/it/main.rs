@@ -17,6 +17,7 @@ mod held_store;
 mod invariants;
 mod killed;
 mod oracle;
+mod postgres;
 mod sqlite;
 mod stores;
 mod zones;

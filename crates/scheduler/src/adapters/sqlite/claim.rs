@@ -1,5 +1,6 @@
+use super::super::job_row::JobRow;
 use super::rows::{
-    JobRow, RowError, RunRow, Tx, abort_runs, end_run, end_unreadable_run, insert_run, take_numbers,
+    RowError, RunRow, Tx, abort_runs, end_run, end_unreadable_run, insert_run, take_numbers,
 };
 use crate::{ClaimRequest, JobKey, Outcome, Overlap, Run, RunId};
 

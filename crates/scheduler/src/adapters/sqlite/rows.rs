@@ -1,28 +1,13 @@
-use std::error::Error;
-
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
-use super::super::codec::{
-    cause_from_text, cause_to_text, outcome_from_text, outcome_to_text, policy_from_text,
-    policy_to_text,
+use super::super::{
+    codec::{cause_from_text, cause_to_text, outcome_to_text, policy_to_text},
+    job_row::{AnyError, JobRow},
 };
-use crate::{Cause, ClaimRequest, Job, JobKey, JobState, LastRun, Outcome, Run, RunId, Spec};
-
-type AnyError = Box<dyn Error + Send + Sync>;
+use crate::{Cause, ClaimRequest, Job, JobKey, LastRun, Outcome, Run, RunId};
 
 pub(super) type Tx = Transaction<'static, Sqlite>;
-
-/// A job as its row has it.
-#[derive(Debug)]
-pub(super) struct JobRow {
-    pub(super) job: Job,
-    pub(super) generation: u64,
-    pub(super) state: JobState,
-    pub(super) last: Option<LastRun>,
-    /// When the row says that it is due: not at all if it has been set aside.
-    pub(super) due: Option<Timestamp>,
-}
 
 /// A run that has not ended, as its row has it.
 #[derive(Debug)]
@@ -64,7 +49,7 @@ impl JobRow {
         .bind(key.as_str())
         .fetch_optional(&mut **tx)
         .await?;
-        row.map(|row| Self::decode(&row)).transpose()
+        row.map(|row| decode_with_runs(&row)).transpose()
     }
 
     /// As [`load`](Self::load), but a row that cannot be read counts as none: the runs of such a
@@ -97,43 +82,7 @@ impl JobRow {
         .bind(limit as i64)
         .fetch_all(&mut **tx)
         .await?;
-        Ok(rows.iter().map(Self::decode).collect())
-    }
-
-    fn decode(row: &SqliteRow) -> Result<Self, RowError> {
-        Self::try_decode(row).map_err(|source| unreadable(row, source))
-    }
-
-    fn try_decode(row: &SqliteRow) -> Result<Self, AnyError> {
-        let outcome: Option<String> = row.try_get("last_outcome")?;
-        let outcome = outcome.map(|text| outcome_from_text(&text)).transpose()?;
-        let run = instant(row, "last_run_for")?;
-        let end = instant(row, "last_finished_at")?;
-        let last = outcome
-            .zip(run)
-            .zip(end)
-            .map(|((outcome, run), end)| LastRun {
-                scheduled_for: run,
-                finished_at: end,
-                outcome,
-            });
-        Ok(Self {
-            job: decode_job(row)?,
-            generation: row.try_get::<i64, _>("gen")? as u64,
-            state: JobState {
-                next_fire: instant(row, "next_fire_at")?,
-                last_scheduled: instant(row, "last_scheduled_for")?,
-                manual_for: instant(row, "manual_for")?,
-                manual_wanted: row.try_get("manual_wanted")?,
-                busy_from: instant(row, "busy_from")?,
-                busy_until: instant(row, "busy_until")?,
-                paused: row.try_get("paused")?,
-                running: row.try_get::<i64, _>("running")? as u32,
-                skipped: row.try_get::<i64, _>("skipped")? as u64,
-            },
-            last,
-            due: instant(row, "due_at")?,
-        })
+        Ok(rows.iter().map(decode_with_runs).collect())
     }
 
     /// Writes everything that can change without a new generation; returns when the job is due.
@@ -191,16 +140,12 @@ impl JobRow {
     }
 }
 
-fn decode_job(row: &SqliteRow) -> Result<Job, AnyError> {
-    let (key, spec): (String, String) = (row.try_get("key")?, row.try_get("spec")?);
-    let (dialect, tz): (String, String) = (row.try_get("dialect")?, row.try_get("tz")?);
-    let policy: String = row.try_get("policy")?;
-    Ok(Job {
-        key: JobKey::from(key),
-        spec: Spec::parse(&spec, dialect.parse()?)?,
-        tz: TimeZone::get(&tz)?,
-        policy: policy_from_text(&policy)?,
-    })
+fn decode_with_runs(row: &SqliteRow) -> Result<JobRow, RowError> {
+    let decoded = JobRow::decode(row).and_then(|mut job| {
+        job.state.running = row.try_get::<i64, _>("running")? as u32;
+        Ok(job)
+    });
+    decoded.map_err(|source| unreadable(row, source))
 }
 
 impl RunRow {
@@ -393,11 +338,6 @@ pub(super) async fn take_numbers(tx: &mut Tx, ns: &str, count: usize) -> Result<
     .fetch_one(&mut **tx)
     .await?;
     Ok((last - count as i64 + 1) as u64)
-}
-
-fn instant(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>, AnyError> {
-    let millisecond: Option<i64> = row.try_get(column)?;
-    Ok(millisecond.map(Timestamp::from_millisecond).transpose()?)
 }
 
 fn unreadable(row: &SqliteRow, source: AnyError) -> RowError {

@@ -1,0 +1,338 @@
+//! Rows of `sched_run`.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+use sqlx::{Row, postgres::PgRow};
+
+use super::super::{
+    codec::{cause_from_text, cause_to_text, outcome_to_text},
+    job_row::{AnyError, JobRow},
+};
+use super::{
+    error::RowError,
+    jobs::{Tx, count_active, lock_all, save_states, storable},
+};
+use crate::{Cause, ClaimRequest, FinishedRun, JobKey, LastRun, Outcome, Run, RunId};
+
+/// A run by its primary key, as far as it is not the namespace.
+pub(super) type Place = (String, i64);
+
+/// A run whose lease has ended.
+#[derive(Debug)]
+pub(super) struct Expired {
+    pub(super) place: Place,
+    pub(super) released: bool,
+    /// The others cannot be read.
+    pub(super) readable: Result<Readable, AnyError>,
+}
+
+#[derive(Debug)]
+pub(super) struct Readable {
+    pub(super) scheduled_for: Timestamp,
+    pub(super) generation: u64,
+    pub(super) cause: Cause,
+    pub(super) attempts: u32,
+}
+
+/// The end of a run that is locked.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) place: Place,
+    pub(super) outcome: Outcome,
+}
+
+pub(super) fn place(id: &RunId) -> Place {
+    (id.key.to_string(), id.scheduled_for.as_millisecond())
+}
+
+/// Locks the runs of these jobs, and of jobs that are gone, whose lease has ended, the earliest
+/// first, but for those that others have locked.
+pub(super) async fn lock_expired(
+    tx: &mut Tx,
+    request: &ClaimRequest,
+    keys: Vec<&str>,
+) -> Result<Vec<Expired>, RowError> {
+    let rows = sqlx::query(
+        "SELECT r.key, r.scheduled_for, r.gen, r.cause, r.state, r.attempts::int8 AS attempts
+         FROM sched_run AS r
+         WHERE r.ns = $1 AND r.finished_at IS NULL AND r.lease_until <= $2
+           AND (r.key = ANY($4) OR NOT EXISTS (
+             SELECT FROM sched_job AS j WHERE j.ns = r.ns AND j.key = r.key))
+         ORDER BY r.lease_until LIMIT $3 FOR UPDATE OF r SKIP LOCKED",
+    )
+    .bind(&request.namespace)
+    .bind(request.now.as_millisecond())
+    .bind(request.limit as i64)
+    .bind(keys)
+    .fetch_all(&mut **tx)
+    .await?;
+    let expired = |row: &PgRow| {
+        let state: String = row.try_get("state")?;
+        Ok(Expired {
+            place: (row.try_get("key")?, row.try_get("scheduled_for")?),
+            released: state == "released",
+            readable: readable(row),
+        })
+    };
+    rows.iter().map(expired).collect()
+}
+
+fn readable(row: &PgRow) -> Result<Readable, AnyError> {
+    let cause: String = row.try_get("cause")?;
+    Ok(Readable {
+        scheduled_for: Timestamp::from_millisecond(row.try_get("scheduled_for")?)?,
+        generation: row.try_get::<i64, _>("gen")? as u64,
+        cause: cause_from_text(&cause)?,
+        attempts: row.try_get::<i64, _>("attempts")? as u32,
+    })
+}
+
+/// Claims runs again that are locked; returns their new fences.
+pub(super) async fn claim_again(
+    tx: &mut Tx,
+    request: &ClaimRequest,
+    places: &[Place],
+) -> Result<HashMap<Place, u64>, RowError> {
+    let (keys, times) = columns(places);
+    let claimed: Vec<(String, i64, i64)> = sqlx::query_as(
+        "UPDATE sched_run AS r SET fence = nextval('sched_number'), owner = $4, lease_until = $5,
+           state = 'running', attempts = attempts + (state <> 'released')::int
+         FROM unnest($2::text[], $3::int8[]) AS n (key, scheduled_for)
+         WHERE r.ns = $1 AND r.key = n.key AND r.scheduled_for = n.scheduled_for
+         RETURNING r.key, r.scheduled_for, r.fence",
+    )
+    .bind(&request.namespace)
+    .bind(keys)
+    .bind(times)
+    .bind(&request.owner)
+    .bind(request.lease_until.as_millisecond())
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(fences(claimed))
+}
+
+/// Inserts the rows of claims; returns their fences. An occurrence that was claimed before has
+/// none.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    request: &ClaimRequest,
+    runs: &[Run],
+) -> Result<HashMap<Place, u64>, RowError> {
+    let places: Vec<Place> = runs.iter().map(|run| place(&run.id)).collect();
+    let (keys, times) = columns(&places);
+    let generations: Vec<i64> = runs.iter().map(|run| run.generation as i64).collect();
+    let causes: Vec<&str> = runs.iter().map(|run| cause_to_text(run.cause)).collect();
+    let inserted: Vec<(String, i64, i64)> = sqlx::query_as(
+        "INSERT INTO sched_run
+           (ns, key, scheduled_for, gen, cause, fence, owner, lease_until, state)
+         SELECT $1, n.key, n.scheduled_for, n.gen, n.cause, nextval('sched_number'), $6, $7,
+           'running'
+         FROM unnest($2::text[], $3::int8[], $4::int8[], $5::text[])
+           AS n (key, scheduled_for, gen, cause)
+         ON CONFLICT DO NOTHING
+         RETURNING key, scheduled_for, fence",
+    )
+    .bind(&request.namespace)
+    .bind(keys)
+    .bind(times)
+    .bind(generations)
+    .bind(causes)
+    .bind(&request.owner)
+    .bind(request.lease_until.as_millisecond())
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(fences(inserted))
+}
+
+fn fences(claimed: Vec<(String, i64, i64)>) -> HashMap<Place, u64> {
+    let fence = |(key, time, fence): (String, i64, i64)| ((key, time), fence as u64);
+    claimed.into_iter().map(fence).collect()
+}
+
+/// Ends every run of these jobs that has not ended.
+pub(super) async fn abort(
+    tx: &mut Tx,
+    ns: &str,
+    keys: &[String],
+    now: Timestamp,
+) -> Result<(), RowError> {
+    sqlx::query(
+        "WITH active AS MATERIALIZED (
+           SELECT key, scheduled_for FROM sched_run
+           WHERE ns = $1 AND key = ANY($2) AND finished_at IS NULL
+           ORDER BY key, scheduled_for FOR UPDATE)
+         UPDATE sched_run AS r SET state = 'done', finished_at = $3, outcome = $4
+         FROM active AS a WHERE r.ns = $1 AND r.key = a.key AND r.scheduled_for = a.scheduled_for",
+    )
+    .bind(ns)
+    .bind(keys)
+    .bind(now.as_millisecond())
+    .bind(outcome_to_text(&Outcome::Aborted))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Locks the runs of a job that have not ended; returns how many.
+pub(super) async fn lock_active(tx: &mut Tx, ns: &str, key: &JobKey) -> Result<u32, RowError> {
+    let active = sqlx::query(
+        "SELECT FROM sched_run WHERE ns = $1 AND key = $2 AND finished_at IS NULL
+         ORDER BY scheduled_for FOR UPDATE",
+    )
+    .bind(ns)
+    .bind(key.as_str())
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(active.len() as u32)
+}
+
+/// Sets until when claims hold; returns those that are still the owner's.
+pub(super) async fn renew(
+    tx: &mut Tx,
+    ns: &str,
+    owner: &str,
+    runs: &[RunId],
+    lease_until: Timestamp,
+) -> Result<HashSet<Place>, RowError> {
+    let places: Vec<Place> = runs.iter().map(place).collect();
+    let (keys, times) = columns(&places);
+    let fences: Vec<i64> = runs.iter().map(|run| run.fence as i64).collect();
+    let renewed: Vec<Place> = sqlx::query_as(
+        "WITH mine AS MATERIALIZED (
+           SELECT r.key, r.scheduled_for
+           FROM sched_run AS r
+           JOIN unnest($3::text[], $4::int8[], $5::int8[]) AS n (key, scheduled_for, fence)
+             ON r.key = n.key AND r.scheduled_for = n.scheduled_for AND r.fence = n.fence
+           WHERE r.ns = $1 AND r.owner = $2 AND r.finished_at IS NULL
+           ORDER BY r.key, r.scheduled_for FOR UPDATE OF r)
+         UPDATE sched_run AS r SET lease_until = $6
+         FROM mine AS m WHERE r.ns = $1 AND r.key = m.key AND r.scheduled_for = m.scheduled_for
+         RETURNING r.key, r.scheduled_for",
+    )
+    .bind(ns)
+    .bind(owner)
+    .bind(keys)
+    .bind(times)
+    .bind(fences)
+    .bind(lease_until.as_millisecond())
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(renewed.into_iter().collect())
+}
+
+/// Locks those of the runs that are still the owner's.
+pub(super) async fn lock_mine(
+    tx: &mut Tx,
+    ns: &str,
+    owner: &str,
+    runs: &[FinishedRun],
+) -> Result<HashSet<Place>, RowError> {
+    let places: Vec<Place> = runs.iter().map(|run| place(&run.id)).collect();
+    let (keys, times) = columns(&places);
+    let fences: Vec<i64> = runs.iter().map(|run| run.id.fence as i64).collect();
+    let mine: Vec<Place> = sqlx::query_as(
+        "SELECT r.key, r.scheduled_for
+         FROM sched_run AS r
+         JOIN unnest($3::text[], $4::int8[], $5::int8[]) AS n (key, scheduled_for, fence)
+           ON r.key = n.key AND r.scheduled_for = n.scheduled_for AND r.fence = n.fence
+         WHERE r.ns = $1 AND r.owner = $2 AND r.finished_at IS NULL
+         ORDER BY r.key, r.scheduled_for FOR UPDATE OF r",
+    )
+    .bind(ns)
+    .bind(owner)
+    .bind(keys)
+    .bind(times)
+    .bind(fences)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(mine.into_iter().collect())
+}
+
+/// Gives runs back that are locked.
+pub(super) async fn release(
+    tx: &mut Tx,
+    ns: &str,
+    places: &[Place],
+    now: Timestamp,
+) -> Result<(), RowError> {
+    let (keys, times) = columns(places);
+    sqlx::query(
+        "UPDATE sched_run AS r SET state = 'released', lease_until = $4
+         FROM unnest($2::text[], $3::int8[]) AS n (key, scheduled_for)
+         WHERE r.ns = $1 AND r.key = n.key AND r.scheduled_for = n.scheduled_for",
+    )
+    .bind(ns)
+    .bind(keys)
+    .bind(times)
+    .bind(now.as_millisecond())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Ends runs that are locked and lets their jobs go on, of which `jobs` are locked; returns when
+/// the first of them is due.
+pub(super) async fn end(
+    tx: &mut Tx,
+    ns: &str,
+    mut jobs: HashMap<String, Option<JobRow>>,
+    ends: Vec<End>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, RowError> {
+    if ends.is_empty() {
+        return Ok(None);
+    }
+    let places: Vec<Place> = ends.iter().map(|end| end.place.clone()).collect();
+    let (keys, times) = columns(&places);
+    let outcomes = ends.iter().map(|end| outcome_to_text(&end.outcome));
+    sqlx::query(
+        "UPDATE sched_run AS r SET state = 'done', finished_at = $5, outcome = n.outcome
+         FROM unnest($2::text[], $3::int8[], $4::text[]) AS n (key, scheduled_for, outcome)
+         WHERE r.ns = $1 AND r.key = n.key AND r.scheduled_for = n.scheduled_for",
+    )
+    .bind(ns)
+    .bind(&keys)
+    .bind(times)
+    .bind(outcomes.map(storable).collect::<Vec<_>>())
+    .bind(now.as_millisecond())
+    .execute(&mut **tx)
+    .await?;
+
+    // There was no such job when the others were locked, but it may have been put in meanwhile,
+    // and have counted the run.
+    let missing = keys.into_iter().filter(|key| !jobs.contains_key(*key));
+    let missing: Vec<&str> = missing.collect();
+    if !missing.is_empty() {
+        jobs.extend(lock_all(tx, ns, &missing).await?);
+    }
+    let ended: HashSet<&str> = ends.iter().map(|end| &*end.place.0).collect();
+    jobs.retain(|key, row| row.is_some() && ended.contains(&**key));
+    count_active(tx, ns, jobs.values_mut().flatten()).await?;
+    for End { place, .. } in &ends {
+        if let Some(Some(row)) = jobs.get_mut(&place.0) {
+            // Counted without the runs that have just ended.
+            row.state.running += 1;
+        }
+    }
+    for End { place, outcome } in ends {
+        let Some(Some(row)) = jobs.get_mut(&place.0) else {
+            continue;
+        };
+        row.state.end(&row.job, now);
+        if let Ok(scheduled_for) = Timestamp::from_millisecond(place.1)
+            && outcome != Outcome::Superseded
+        {
+            row.last = Some(LastRun {
+                scheduled_for,
+                finished_at: now,
+                outcome,
+            });
+        }
+    }
+    save_states(tx, ns, jobs.values().flatten()).await
+}
+
+fn columns(places: &[Place]) -> (Vec<&str>, Vec<i64>) {
+    places.iter().map(|(key, time)| (&**key, *time)).unzip()
+}
