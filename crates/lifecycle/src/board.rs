@@ -41,6 +41,7 @@ impl Board {
                 detail: None,
                 failures: 0,
                 last_error: None,
+                restarts: 0,
             })
             .collect();
         self.handle
@@ -56,18 +57,20 @@ impl Board {
             for index in 0..snapshot.services.len() {
                 snapshot.change(index, |service| {
                     service.enter(ServiceState::Pending, None, now);
+                    service.restarts = 0;
                 });
             }
         });
     }
 
-    /// A run is over: what never had its turn will not get it.
+    /// A run is over: what waits for its turn will not get it.
     pub(crate) fn end(&self) {
         let now = self.clock.wall();
         self.handle.update(|snapshot| {
             snapshot.phase = Phase::Stopped;
             for index in 0..snapshot.services.len() {
-                if snapshot.services[index].state == ServiceState::Pending {
+                let state = snapshot.services[index].state;
+                if matches!(state, ServiceState::Pending | ServiceState::Restarting) {
                     snapshot.change(index, |service| {
                         service.enter(ServiceState::Stopped, None, now);
                     });
@@ -90,12 +93,23 @@ impl Board {
             .update(|snapshot| snapshot.change(index, |service| service.enter(state, detail, now)));
     }
 
-    /// The service failed.
-    pub(crate) fn failed(&self, index: usize, error: Arc<str>) {
+    /// The start of a service is entered, again because it had failed if `restarted`.
+    pub(crate) fn starting(&self, index: usize, restarted: bool) {
+        let now = self.clock.wall();
+        self.handle.update(|snapshot| {
+            snapshot.change(index, |service| {
+                service.enter(ServiceState::Starting, None, now);
+                service.restarts = service.restarts.saturating_add(u32::from(restarted));
+            });
+        });
+    }
+
+    /// The service failed, which leaves it in `state`.
+    pub(crate) fn failed(&self, index: usize, state: ServiceState, error: Arc<str>) {
         let now = self.clock.wall();
         let threshold = self.failure_threshold;
         let alert = self.handle.update(|snapshot| {
-            snapshot.change(index, |service| service.fail(error, now, threshold))
+            snapshot.change(index, |service| service.fail(state, error, now, threshold))
         });
         self.tell(alert);
     }

@@ -1,15 +1,8 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{LifecycleHandle, ServiceError};
+use crate::{FailureReporter, LifecycleHandle};
 
 /// What a service gets when it is started.
 #[derive(Clone, Debug)]
@@ -50,7 +43,7 @@ impl StartContext {
         &self.cancellation
     }
 
-    /// The way to report that the running service has failed for good.
+    /// The way to report that the running service has failed.
     #[must_use]
     pub fn failure_reporter(&self) -> FailureReporter {
         self.failure.clone()
@@ -76,43 +69,5 @@ impl StopContext {
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
         Self { timeout }
-    }
-}
-
-/// Reports that a running service has failed for good.
-///
-/// If the service is required, the application stops with an error that names it; if it is
-/// optional, the application is degraded. The first report of a run counts, later ones and those
-/// that come after the run have no effect.
-#[derive(Clone, Debug)]
-pub struct FailureReporter {
-    index: usize,
-    reported: Arc<AtomicBool>,
-    reports: mpsc::Sender<Failure>,
-}
-
-/// A report on its way to the run: which service, and what it said.
-pub(crate) type Failure = (usize, ServiceError);
-
-impl FailureReporter {
-    /// `reports` must have room for one report a service, since each reporter sends at most one.
-    pub(crate) fn new(index: usize, reports: mpsc::Sender<Failure>) -> Self {
-        Self {
-            index,
-            reported: Arc::default(),
-            reports,
-        }
-    }
-
-    fn detached() -> Self {
-        Self::new(0, mpsc::channel(1).0)
-    }
-
-    /// Reports the failure; never blocks.
-    pub fn failed(&self, error: ServiceError) {
-        if !self.reported.swap(true, Ordering::Relaxed) {
-            // An error means that the run is over, where a report has nothing left to tell.
-            let _ = self.reports.try_send((self.index, error));
-        }
     }
 }

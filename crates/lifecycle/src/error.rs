@@ -1,5 +1,7 @@
 use std::{error::Error, fmt, io, sync::Arc, time::Duration};
 
+use steadfast_sync::ConfigError;
+
 use crate::{Signal, StopReport};
 
 /// An opaque error of a [`Service`](crate::Service).
@@ -124,6 +126,15 @@ pub enum BuildError {
         /// The field of its spec.
         field: &'static str,
     },
+    /// The restart policy of a service cannot work.
+    #[error("restart policy of service `{service}` cannot work")]
+    RestartPolicy {
+        /// The service.
+        service: Arc<str>,
+        /// The field of the policy, and what is wrong with it.
+        #[source]
+        source: ConfigError,
+    },
     /// A setting of the builder is zero.
     #[error("`{field}` is zero")]
     ZeroSetting {
@@ -201,14 +212,17 @@ pub enum RunError {
         #[source]
         source: StartError,
     },
-    /// A required service failed while the application was running; everything was stopped.
-    #[error("required service `{service}` failed; stopped: {stop}")]
+    /// A required service failed for good while the application was running; everything was
+    /// stopped.
+    #[error("required service `{service}` failed{}; stopped: {stop}", after(*restarts))]
     ServiceFailed {
         /// The service.
         service: Arc<str>,
-        /// What it reported.
+        /// How often it had been started again before.
+        restarts: u32,
+        /// The last failure: what it reported, or how its restart went wrong.
         #[source]
-        source: ServiceError,
+        source: Fault,
         /// What became of everything, in the order of stopping.
         stop: StopReport,
     },
@@ -235,5 +249,13 @@ impl RunError {
             Self::Killed { signal } => 128 + signal.number(),
             _ => 1,
         }
+    }
+}
+
+fn after(restarts: u32) -> String {
+    match restarts {
+        0 => String::new(),
+        1 => " after 1 restart".to_owned(),
+        restarts => format!(" after {restarts} restarts"),
     }
 }

@@ -1,6 +1,11 @@
-use std::{cmp::Reverse, collections::BinaryHeap, collections::HashMap, fmt, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, BinaryHeap, HashMap},
+    fmt,
+    sync::Arc,
+};
 
-use crate::{BuildError, Service, ServiceSpec};
+use crate::{BuildError, Service, ServiceSpec, restart::Restarts};
 
 /// A validated set of services and how they depend on each other.
 pub(crate) struct Graph {
@@ -12,6 +17,9 @@ pub(crate) struct Graph {
 pub(crate) struct Node {
     pub(crate) service: Arc<dyn Service>,
     pub(crate) spec: ServiceSpec,
+    pub(crate) restarts: Option<Restarts>,
+    /// Its place in the order of starting.
+    pub(crate) rank: usize,
     /// Hard dependencies, as indices.
     pub(crate) requires: Vec<usize>,
     /// Hard dependencies and those soft ones that are there.
@@ -33,6 +41,8 @@ impl Graph {
             nodes.push(Node {
                 service,
                 spec: spec.clone(),
+                restarts: Restarts::new(spec)?,
+                rank: 0,
                 requires,
                 follows,
             });
@@ -43,8 +53,8 @@ impl Graph {
                 followers[dependency].push(index);
             }
         }
-        let graph = Self { nodes, followers };
-        graph.check_order()?;
+        let mut graph = Self { nodes, followers };
+        graph.rank()?;
         Ok(graph)
     }
 
@@ -58,11 +68,31 @@ impl Graph {
         Turns { free, missing }
     }
 
+    /// Those that depend on a node, hard or soft.
+    pub(crate) fn followers(&self, index: usize) -> &[usize] {
+        &self.followers[index]
+    }
+
+    /// All that cannot be without a node, directly or through others.
+    pub(crate) fn dependants(&self, index: usize) -> Vec<usize> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![index];
+        while let Some(at) = open.pop() {
+            let hard = self.followers[at].iter().copied();
+            let hard = hard.filter(|&follower| self.nodes[follower].requires.contains(&at));
+            open.extend(hard.filter(|&follower| found.insert(follower)));
+        }
+        found.into_iter().collect()
+    }
+
     /// Everything has its turn unless there is a circle.
-    fn check_order(&self) -> Result<(), BuildError> {
+    fn rank(&mut self) -> Result<(), BuildError> {
         let mut turns = self.turns();
+        let mut rank = 0;
         while let Some(index) = turns.next() {
             turns.settled(self, index);
+            self.nodes[index].rank = rank;
+            rank += 1;
         }
         match turns.missing.iter().position(|&count| count > 0) {
             None => Ok(()),

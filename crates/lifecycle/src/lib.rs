@@ -3,8 +3,8 @@
 //!
 //! For: the top of a program that consists of parts which need each other. Each part is a
 //! [`Service`]; a [`Lifecycle`] checks how they depend on each other, starts them, watches over
-//! them and stops them, also when something fails half-way. Not for: supervising child processes,
-//! or restarting a part that failed.
+//! them, restarts what failed if that is wanted, and stops them, also when something fails
+//! half-way. Not for: supervising child processes.
 //!
 //! # Guarantees
 //!
@@ -12,13 +12,18 @@
 //! - Services start dependencies first, ties in the order of registration, and one at a time
 //!   unless [more are allowed](LifecycleBuilder::parallel_starts): the order is then the same every
 //!   time.
-//! - `stop` is called exactly once for every service whose `start` was entered, dependants first,
-//!   past errors, panics and time limits, one at a time. No service is called while another is
-//!   being stopped. Health probes only run between the start and the stop of the whole.
+//! - `stop` is called exactly once for every `start` that was entered, dependants first, past
+//!   errors, panics and time limits, one at a time. No service is started while another is being
+//!   stopped, and a service is probed only between its start and its stop.
 //! - A start either ends with every required service up, or with everything stopped again and an
 //!   error that names the culprit and what became of each in the rollback.
 //! - Start → stop → start works, as often as you like; concurrent starts join, concurrent stops
 //!   join, a stop during a start gives it up.
+//! - A service with a [`RestartPolicy`] that fails is stopped after what requires it and started
+//!   again before it, after a random delay and only so often in a span of time; then it has failed
+//!   for good. Whoever only wants it goes on.
+//! - A required service that fails for good stops the application with an error that names it; an
+//!   optional one is left failed, and what requires it is stopped and skipped.
 //! - Every call of a service has a time limit; a start as a whole has one too.
 //! - Reading the [`Snapshot`] never waits for a service.
 //! - A service that fails several times in a row, in starts or probes, raises one [`Alert`], and
@@ -78,12 +83,14 @@ mod builder;
 mod call;
 mod context;
 mod error;
+mod failure;
 mod graph;
 mod handle;
 mod health;
 mod lifecycle;
 mod ports;
 mod report;
+mod restart;
 mod run;
 mod run_until_stopped;
 mod runner;
@@ -99,8 +106,9 @@ pub use adapters::Systemd;
 pub use adapters::UnixSignals;
 pub use alert::{ALERT_BUFFER, Alert};
 pub use builder::LifecycleBuilder;
-pub use context::{FailureReporter, StartContext, StopContext};
+pub use context::{StartContext, StopContext};
 pub use error::{BuildError, Fault, RunError, ServiceError, StartError, StopError};
+pub use failure::FailureReporter;
 pub use handle::LifecycleHandle;
 pub use health::{Health, HealthStatus};
 pub use lifecycle::Lifecycle;
@@ -108,6 +116,7 @@ pub use lifecycle::Lifecycle;
 pub use ports::{MockService, MockSignalSource};
 pub use ports::{Service, SignalSource};
 pub use report::{ServiceStart, ServiceStop, StartOutcome, StartReport, StopReport};
+pub use restart::RestartPolicy;
 pub use runner::CANCEL_GRACE;
 pub use signal::Signal;
 pub use snapshot::{ServiceSnapshot, ServiceState, Snapshot, Status};

@@ -7,12 +7,13 @@ use crate::{Health, ServiceError, ServiceSpec, Signal, StartContext, StopContext
 /// One part of an application that is started, watched and stopped by a
 /// [`Lifecycle`](crate::Lifecycle).
 ///
-/// The lifecycle calls `start` at most once a run and `stop` exactly once for every `start` that
-/// was entered, whether that start returned, failed, panicked, timed out or was given up.
+/// The lifecycle calls `start` at most once a run, and again for each restart, and `stop` exactly
+/// once for every `start` that was entered, whether that start returned, failed, panicked, timed
+/// out or was given up. It never calls one of the two while the other is at work.
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait Service: Send + Sync + 'static {
-    /// The service's name, dependencies and time limits; read once, when the lifecycle is built.
+    /// The service's name, dependencies, time limits and restart policy; read once, when the lifecycle is built.
     fn spec(&self) -> ServiceSpec;
 
     /// Makes the service ready for its dependants and returns; long-running work goes on in the

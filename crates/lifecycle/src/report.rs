@@ -48,11 +48,14 @@ impl StartReport {
     }
 }
 
-/// What became of each service that had been entered, in the order of stopping.
+/// What became of each service that was entered when the stop began, in the order of stopping.
+///
+/// What was stopped before, for a restart or because a dependency had failed for good, is not in
+/// it.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct StopReport {
-    /// One entry a service that had been entered.
+    /// One entry a service.
     pub services: Vec<ServiceStop>,
 }
 

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ServiceError, StartError, StartReport, StopReport, board::Board, graph::Graph, runner::Runner,
+    Fault, StartError, StartReport, StopReport, board::Board, graph::Graph, runner::Runner,
 };
 
 /// The limits of a lifecycle as a whole.
@@ -42,7 +42,8 @@ pub(crate) enum Cause {
     StartFailed(StartError),
     ServiceFailed {
         service: Arc<str>,
-        error: ServiceError,
+        restarts: u32,
+        fault: Fault,
     },
 }
 

@@ -120,9 +120,14 @@ fn conclude(ending: Option<Ending>) -> Result<StopReport, RunError> {
             clean(stop).map_err(|source| RunError::Stop { source })
         }
         Cause::StartFailed(source) => Err(RunError::Start { source }),
-        Cause::ServiceFailed { service, error } => Err(RunError::ServiceFailed {
+        Cause::ServiceFailed {
             service,
-            source: error,
+            restarts,
+            fault,
+        } => Err(RunError::ServiceFailed {
+            service,
+            restarts,
+            source: fault,
             stop,
         }),
     }

@@ -1,47 +1,71 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
-use self::start::Abort;
+use self::{call::Call, restart::Backoff, start::Abort};
 use crate::{
-    Health, ServiceError, ServiceState, ServiceStop, StartError, StartReport, StopContext,
-    StopReport,
+    Health, StartError, StartReport, StopReport,
     board::Board,
     call::within,
-    context::Failure,
+    failure::Failures,
     graph::Graph,
+    restart::History,
     run::{Cause, Ending, Limits},
     snapshot::Phase,
 };
 
+mod call;
 mod log;
+mod restart;
 mod start;
+mod stop;
 
-/// How long a start that is given up may take to return after its token was cancelled, before its
-/// future is dropped.
-pub const CANCEL_GRACE: Duration = Duration::from_secs(1);
+pub use self::call::CANCEL_GRACE;
 
-/// The task of one run: it alone starts, probes and stops, and owns what has been entered.
+/// The task of one run: it alone starts, probes, restarts and stops, and owns what has been
+/// entered.
 pub(crate) struct Runner {
     graph: Arc<Graph>,
     board: Board,
     limits: Limits,
     stop: CancellationToken,
-    reports: mpsc::Sender<Failure>,
-    failures: mpsc::Receiver<Failure>,
-    /// Every service whose start was entered, in that order.
-    entered: Vec<Entered>,
+    failures: Arc<Failures>,
+    /// By index.
+    slots: Vec<Slot>,
+    /// Every service whose start was entered and whose stop was not, in the order of entering.
+    entered: Vec<usize>,
+    /// How many starts were entered in this run.
+    starts: u64,
+    /// The call at work while the application runs: then they are made one at a time.
+    doing: Option<Call>,
+    /// How many services are [falling](Slot::falling).
+    falling: usize,
+    /// Rank and index of those that start once their dependencies are up.
+    waiting: BTreeSet<(usize, usize)>,
+    /// The backoffs at work, by index.
+    backoffs: FuturesUnordered<BoxFuture<'static, usize>>,
 }
 
-struct Entered {
-    index: usize,
-    token: CancellationToken,
+/// What the run keeps of one service.
+#[derive(Default)]
+struct Slot {
+    /// There is one while the service is entered.
+    token: Option<CancellationToken>,
+    /// The number of its start, while that is to be heard of; zero from its failure on.
+    incarnation: u64,
+    /// Whether it is to be stopped while the application goes on.
+    falling: bool,
+    backoff: Backoff,
+    history: History,
 }
+
+/// What a probe of one service found, and the number of the start that it belongs to.
+type Probe = (usize, u64, Health);
 
 impl Runner {
     pub(crate) fn new(
@@ -50,16 +74,20 @@ impl Runner {
         limits: Limits,
         stop: CancellationToken,
     ) -> Self {
-        // Room for one report a service, which is all that a reporter sends.
-        let (reports, failures) = mpsc::channel(graph.nodes.len().max(1));
+        let slots = graph.nodes.iter().map(|_| Slot::default()).collect();
         Self {
             graph,
             board,
             limits,
             stop,
-            reports,
-            failures,
+            failures: Arc::default(),
+            slots,
             entered: Vec::new(),
+            starts: 0,
+            doing: None,
+            falling: 0,
+            waiting: BTreeSet::new(),
+            backoffs: FuturesUnordered::new(),
         }
     }
 
@@ -88,91 +116,70 @@ impl Runner {
         ended.send_replace(Some(Ending { cause, stop }));
     }
 
-    /// Watches over the running application until something ends it.
+    /// Watches over the running application, and restarts what failed, until something ends it.
     async fn serve(&mut self) -> Cause {
         let mut ticks = interval(self.limits.probe_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut probes = FuturesUnordered::new();
+        let failures = Arc::clone(&self.failures);
         loop {
-            tokio::select! {
+            self.next_call();
+            let ended = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Cause::StopAsked,
-                Some((index, error)) = self.failures.recv() => {
-                    if self.note_failure(index, &error) {
-                        let service = Arc::clone(&self.graph.nodes[index].spec.name);
-                        return Cause::ServiceFailed { service, error };
-                    }
+                () = self.stop.cancelled() => Some(Cause::StopAsked),
+                (sender, error) = failures.next() => self.reported(sender, error),
+                outcome = call::outcome(&mut self.doing) => self.returned(outcome),
+                Some(index) = self.backoffs.next() => {
+                    self.slots[index].backoff = Backoff::Over;
+                    None
                 }
-                Some((index, health)) = probes.next(), if !probes.is_empty() => {
-                    self.board.health(index, health);
+                Some(probe) = probes.next(), if !probes.is_empty() => {
+                    self.probed(probe);
+                    None
                 }
                 // A round begins when the last one is over: at most one probe a service is open.
-                _ = ticks.tick(), if probes.is_empty() => probes.extend(self.probes()),
+                _ = ticks.tick(), if probes.is_empty() => {
+                    probes.extend(self.probes());
+                    None
+                }
+            };
+            if let Some(cause) = ended {
+                return cause;
             }
         }
     }
 
-    /// One probe for each service that is up.
-    fn probes(&self) -> Vec<BoxFuture<'static, (usize, Health)>> {
+    /// One probe for each service that is up; it ends without an answer when the service is
+    /// stopped.
+    fn probes(&self) -> Vec<BoxFuture<'static, Option<Probe>>> {
         let limit = self.limits.probe_timeout;
         let up = self
             .entered
             .iter()
-            .map(|entered| entered.index)
+            .copied()
             .filter(|&index| self.board.read(index).is_up());
-        up.map(|index| {
+        up.filter_map(|index| {
             let service = Arc::clone(&self.graph.nodes[index].service);
-            async move {
-                let answer = within(limit, async move { Ok(service.health().await) }).await;
+            let incarnation = self.slots[index].incarnation;
+            let token = self.slots[index].token.clone()?;
+            let probe = async move {
+                let answer = within(limit, async move { Ok(service.health().await) });
+                let answer = token.run_until_cancelled(answer).await?;
                 let health = answer
                     .unwrap_or_else(|fault| Health::unhealthy(format!("health probe {fault}")));
-                (index, health)
-            }
-            .boxed()
+                Some((index, incarnation, health))
+            };
+            Some(probe.boxed())
         })
         .collect()
     }
 
-    /// Notes a failure that a service reported of itself; true if it ends the run.
-    fn note_failure(&self, index: usize, error: &ServiceError) -> bool {
-        let spec = &self.graph.nodes[index].spec;
-        tracing::error!(service = %spec.name, required = spec.required, %error, "service failed");
-        self.board.failed(index, error.to_string().into());
-        spec.required
-    }
-
-    /// Stops everything that was entered, the last first, past errors and panics.
-    async fn stop_all(&mut self) -> StopReport {
-        self.board.phase(Phase::Stopping);
-        let mut report = StopReport::default();
-        while let Some(Entered { index, token }) = self.entered.pop() {
-            let node = &self.graph.nodes[index];
-            let begun = self.board.clock.monotonic();
-            let before = self.board.handle.snapshot().services[index].clone();
-            self.board.state(index, ServiceState::Stopping, None);
-            token.cancel();
-            let limit = node.spec.stop_timeout;
-            let service = Arc::clone(&node.service);
-            let stop = async move { service.stop(StopContext::new(limit)).await };
-            let fault = within(limit, stop).await.err();
-            match &fault {
-                Some(fault) => self.board.failed(index, format!("stop: {fault}").into()),
-                None if before.state == ServiceState::Failed => {
-                    let detail = before.detail.clone();
-                    self.board.state(index, ServiceState::Failed, detail);
-                }
-                None => self.board.state(index, ServiceState::Stopped, None),
-            }
-            let elapsed = self.board.since(begun);
-            log::stop(node, fault.as_ref(), elapsed);
-            report.services.push(ServiceStop {
-                name: Arc::clone(&node.spec.name),
-                fault,
-                elapsed,
-            });
+    fn probed(&self, probe: Option<Probe>) {
+        if let Some((index, incarnation, health)) = probe
+            && self.slots[index].incarnation == incarnation
+        {
+            self.board.health(index, health);
         }
-        self.board.end();
-        report
     }
 
     fn start_error(&self, abort: Abort, rollback: StopReport) -> StartError {

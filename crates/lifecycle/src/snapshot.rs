@@ -37,6 +37,9 @@ pub struct ServiceSnapshot {
     pub failures: u32,
     /// The last of its failures, also when it works again.
     pub last_error: Option<Arc<str>>,
+    /// How often it was started again in this run because it had failed. Those times at which it
+    /// only followed a dependency do not count.
+    pub restarts: u32,
 }
 
 /// The application as a whole.
@@ -74,7 +77,10 @@ pub enum ServiceState {
     Degraded,
     /// Up; unhealthy by its last probe, or the probe failed.
     Unhealthy,
-    /// Failed: in its start, in its stop, or by its own report.
+    /// Failed, or stands on a hard dependency that did: it is being stopped, or waits to be started
+    /// again.
+    Restarting,
+    /// Failed for good: in its start, in its stop, or by its own report.
     Failed,
     /// Not started, because a hard dependency is not up.
     Skipped,
@@ -192,7 +198,7 @@ impl Counts {
 
 impl ServiceSnapshot {
     fn is_broken(&self) -> bool {
-        self.required && matches!(self.state, ServiceState::Unhealthy | ServiceState::Failed)
+        self.required && !matches!(self.state, ServiceState::Running | ServiceState::Degraded)
     }
 
     pub(crate) fn enter(&mut self, state: ServiceState, detail: Option<Arc<str>>, now: SystemTime) {
@@ -203,14 +209,15 @@ impl ServiceSnapshot {
         self.detail = detail;
     }
 
-    /// Notes a failure; returns what is to be told.
+    /// Notes a failure that leads to `state`; returns what is to be told.
     pub(crate) fn fail(
         &mut self,
+        state: ServiceState,
         error: Arc<str>,
         now: SystemTime,
         threshold: u32,
     ) -> Option<Alert> {
-        self.enter(ServiceState::Failed, Some(Arc::clone(&error)), now);
+        self.enter(state, Some(Arc::clone(&error)), now);
         self.count(error, threshold)
     }
 
@@ -267,12 +274,13 @@ mod tests {
 
     use super::*;
 
-    const STATES: [ServiceState; 9] = [
+    const STATES: [ServiceState; 10] = [
         ServiceState::Pending,
         ServiceState::Starting,
         ServiceState::Running,
         ServiceState::Degraded,
         ServiceState::Unhealthy,
+        ServiceState::Restarting,
         ServiceState::Failed,
         ServiceState::Skipped,
         ServiceState::Stopping,
@@ -288,6 +296,7 @@ mod tests {
             detail: None,
             failures: 0,
             last_error: None,
+            restarts: 0,
         }
     }
 

@@ -1,5 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
+use crate::RestartPolicy;
+
 /// What the lifecycle has to know of a service before it starts it.
 ///
 /// # Examples
@@ -20,10 +22,11 @@ use std::{sync::Arc, time::Duration};
 pub struct ServiceSpec {
     /// The name, unique in one lifecycle and not empty.
     pub name: Arc<str>,
-    /// Hard dependencies: they must be there and up before this service starts.
+    /// Hard dependencies: they must be there and up before this service starts. When one of them
+    /// fails, this service is stopped before it, and comes back after it.
     pub requires: Vec<Arc<str>>,
     /// Soft dependencies: they start before and stop after this service if they are there; whether
-    /// they came up does not matter.
+    /// they came up does not matter, and this service goes on while one of them is restarted.
     pub wants: Vec<Arc<str>>,
     /// Whether the application cannot be without this service.
     pub required: bool,
@@ -31,10 +34,12 @@ pub struct ServiceSpec {
     pub start_timeout: Duration,
     /// How long a stop may take.
     pub stop_timeout: Duration,
+    /// Whether it is started again when it fails.
+    pub restart: RestartPolicy,
 }
 
 impl ServiceSpec {
-    /// A required service without dependencies, with 30 s to start and 10 s to stop.
+    /// A required service without dependencies or restarts, with 30 s to start and 10 s to stop.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self {
@@ -44,6 +49,7 @@ impl ServiceSpec {
             required: true,
             start_timeout: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
+            restart: RestartPolicy::Never,
         }
     }
 
@@ -79,6 +85,16 @@ impl ServiceSpec {
     #[must_use]
     pub fn stop_timeout(mut self, timeout: Duration) -> Self {
         self.stop_timeout = timeout;
+        self
+    }
+
+    /// Sets whether it is started again when it fails.
+    ///
+    /// A required service that fails while the application as a whole is starting ends that start
+    /// none the less.
+    #[must_use]
+    pub fn restart(mut self, policy: RestartPolicy) -> Self {
+        self.restart = policy;
         self
     }
 }

@@ -89,6 +89,7 @@ pub(super) fn state_name(state: ServiceState) -> &'static str {
         ServiceState::Running => "running",
         ServiceState::Degraded => "degraded",
         ServiceState::Unhealthy => "unhealthy",
+        ServiceState::Restarting => "restarting",
         ServiceState::Failed => "failed",
         ServiceState::Skipped => "skipped",
         ServiceState::Stopping => "stopping",

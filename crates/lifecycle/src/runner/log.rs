@@ -22,3 +22,21 @@ pub(super) fn stop(node: &Node, fault: Option<&Fault>, elapsed: Duration) {
         Some(fault) => tracing::error!(service, ?elapsed, %fault, "service failed to stop"),
     }
 }
+
+pub(super) fn restart(node: &Node, elapsed: Duration) {
+    tracing::info!(
+        service = &*node.spec.name,
+        ?elapsed,
+        "service started again"
+    );
+}
+
+pub(super) fn failure(node: &Node, fault: &Fault, restart_in: Option<Duration>) {
+    let (service, required) = (&*node.spec.name, node.spec.required);
+    match restart_in {
+        Some(delay) => {
+            tracing::warn!(service, required, ?delay, %fault, "service failed, restarting")
+        }
+        None => tracing::error!(service, required, %fault, "service failed"),
+    }
+}

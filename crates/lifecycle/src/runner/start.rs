@@ -2,15 +2,10 @@ use std::{collections::BTreeMap, future::ready, pin::pin, sync::Arc, time::Durat
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use steadfast_clock::Instant;
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 
-use super::{CANCEL_GRACE, Entered, Runner, log};
-use crate::{
-    FailureReporter, Fault, ServiceStart, ServiceState, StartContext, StartOutcome, StartReport,
-    call::within,
-    graph::{Node, Turns},
-};
+use super::{Runner, log, restart::missing};
+use crate::{Fault, ServiceStart, ServiceState, StartOutcome, StartReport, graph::Turns};
 
 /// What ended the start of the whole before it was complete.
 pub(super) enum Abort {
@@ -22,9 +17,9 @@ pub(super) enum Abort {
 /// A start of the whole that is at work.
 struct Starting {
     turns: Turns,
-    /// Starts that have been polled and have not returned, by their place in [`Runner::entered`].
-    under_way: BTreeMap<usize, UnderWay>,
-    calls: FuturesUnordered<BoxFuture<'static, (usize, Result<(), Fault>)>>,
+    /// Starts that have been polled and have not returned, by their numbers.
+    under_way: BTreeMap<u64, UnderWay>,
+    calls: FuturesUnordered<BoxFuture<'static, (u64, Result<(), Fault>)>>,
     report: StartReport,
 }
 
@@ -53,6 +48,7 @@ impl Runner {
 
     async fn start_each(&mut self, starting: &mut Starting) -> Result<(), Abort> {
         let mut over = pin!(sleep(self.limits.start_timeout));
+        let failures = Arc::clone(&self.failures);
         loop {
             while starting.under_way.len() < self.limits.parallel_starts
                 && let Some(index) = starting.turns.next()
@@ -65,59 +61,44 @@ impl Runner {
             let longest = longest.index;
             tokio::select! {
                 biased;
-                Some((place, outcome)) = starting.calls.next() => {
-                    self.settle(starting, place, outcome)?;
+                Some((incarnation, outcome)) = starting.calls.next() => {
+                    self.settle(starting, incarnation, outcome)?;
                 }
                 () = self.stop.cancelled() => return Err(Abort::Stopped),
                 () = &mut over => return Err(Abort::TimedOut { index: longest }),
-                Some((index, error)) = self.failures.recv() => {
-                    if self.note_failure(index, &error) {
-                        return Err(Abort::RequiredFailed { index, fault: Fault::Failed(error) });
-                    }
-                }
+                (sender, error) = failures.next() => if self.hears(sender) {
+                    self.failed_in_start(sender.index, Fault::Failed(error))?;
+                },
             }
         }
     }
 
     /// Enters the start of one service, or skips it.
     fn enter(&mut self, starting: &mut Starting, index: usize) -> Result<(), Abort> {
-        let graph = Arc::clone(&self.graph);
-        let node = &graph.nodes[index];
-        if let Some(dependency) = self.missing_dependency(node) {
-            let detail = format!("dependency `{dependency}` is not up");
-            self.board
-                .state(index, ServiceState::Skipped, Some(detail.into()));
-            self.note(
-                starting,
-                index,
-                StartOutcome::Skipped { dependency },
-                Duration::ZERO,
-            );
+        if let Some(dependency) = self.missing_dependency(&self.graph.nodes[index]) {
+            let detail = Some(missing(&dependency));
+            self.board.state(index, ServiceState::Skipped, detail);
+            // It has its turn if the dependency is restarted.
+            self.wait(index);
+            let outcome = StartOutcome::Skipped { dependency };
+            self.note(starting, index, outcome, Duration::ZERO);
             return Ok(());
         }
         if self.stop.is_cancelled() {
             return Err(Abort::Stopped);
         }
-        let token = CancellationToken::new();
-        let cx = StartContext::new(
-            token.clone(),
-            FailureReporter::new(index, self.reports.clone()),
-            self.board.handle.clone(),
-        );
-        self.board.state(index, ServiceState::Starting, None);
-        let begun = self.board.clock.monotonic();
-        let place = self.entered.len();
-        self.entered.push(Entered { index, token });
-        starting.under_way.insert(place, UnderWay { index, begun });
-        let service = Arc::clone(&node.service);
-        let start = within(
-            node.spec.start_timeout,
-            async move { service.start(cx).await },
-        );
-        let mut call = start.map(move |outcome| (place, outcome)).boxed();
+        let call = self.start(index, false);
+        let (incarnation, begun) = (self.starts, call.begun);
+        starting
+            .under_way
+            .insert(incarnation, UnderWay { index, begun });
+        let mut call = call
+            .outcome
+            .map(move |outcome| (incarnation, outcome))
+            .boxed();
         // Polled here, so that a service that counts as entered has been.
         match (&mut call).now_or_never() {
-            Some((place, outcome)) => self.settle(starting, place, outcome),
+            Some((incarnation, outcome)) => self.settle(starting, incarnation, outcome),
             // Its next poll, which comes at once, leaves the waker.
             None => {
                 starting.calls.push(call);
@@ -126,44 +107,46 @@ impl Runner {
         }
     }
 
-    fn missing_dependency(&self, node: &Node) -> Option<Arc<str>> {
-        let snapshot = self.board.handle.snapshot();
-        node.requires
-            .iter()
-            .map(|&dependency| &snapshot.services[dependency])
-            .find(|dependency| !dependency.state.is_up())
-            .map(|dependency| Arc::clone(&dependency.name))
-    }
-
     /// What the outcome of one start means for the whole.
     fn settle(
-        &self,
+        &mut self,
         starting: &mut Starting,
-        place: usize,
+        incarnation: u64,
         outcome: Result<(), Fault>,
     ) -> Result<(), Abort> {
-        let Some(UnderWay { index, begun }) = starting.under_way.remove(&place) else {
+        let Some(UnderWay { index, begun }) = starting.under_way.remove(&incarnation) else {
             return Ok(());
         };
+        // It may have reported a failure before it returned, or a dependency may have.
+        let is_heard = self.slots[index].incarnation == incarnation;
         let outcome = match outcome {
             Ok(()) => {
-                // It may have reported a failure before it returned.
-                if self.board.read(index) == ServiceState::Starting {
+                if is_heard {
                     self.board.state(index, ServiceState::Running, None);
                 }
                 StartOutcome::Started
             }
             Err(fault) => {
-                self.entered[place].token.cancel();
-                self.board.failed(index, fault.to_string().into());
-                if self.graph.nodes[index].spec.required {
-                    return Err(Abort::RequiredFailed { index, fault });
+                if is_heard {
+                    self.failed_in_start(index, fault.clone())?;
                 }
                 StartOutcome::Failed(fault)
             }
         };
         let elapsed = self.board.since(begun);
         self.note(starting, index, outcome, elapsed);
+        Ok(())
+    }
+
+    /// A service failed before the start of the whole was complete: one that is required ends it,
+    /// whatever its restart policy.
+    fn failed_in_start(&mut self, index: usize, fault: Fault) -> Result<(), Abort> {
+        if self.graph.nodes[index].spec.required {
+            let error = fault.to_string().into();
+            self.board.failed(index, ServiceState::Failed, error);
+            return Err(Abort::RequiredFailed { index, fault });
+        }
+        self.failed(index, fault);
         Ok(())
     }
 
@@ -186,7 +169,7 @@ impl Runner {
     }
 
     /// Cancels the starts under way, and leaves them their grace.
-    async fn give_up(&self, starting: Starting, abort: &Abort) {
+    async fn give_up(&mut self, starting: Starting, abort: &Abort) {
         let nodes = &self.graph.nodes;
         let under_way: Vec<&str> = starting
             .under_way
@@ -203,10 +186,12 @@ impl Runner {
                 tracing::error!(service, ?under_way, %fault, "start given up: required service failed");
             }
         }
-        for &place in starting.under_way.keys() {
-            self.entered[place].token.cancel();
+        for start in starting.under_way.values() {
+            if let Some(token) = &self.slots[start.index].token {
+                token.cancel();
+            }
         }
         // Whether they use their grace well makes no difference: they are stopped next.
-        let _ = timeout(CANCEL_GRACE, starting.calls.for_each(|_| ready(()))).await;
+        starting.calls.for_each(|_| ready(())).await;
     }
 }

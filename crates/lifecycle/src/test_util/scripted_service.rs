@@ -146,10 +146,16 @@ impl ScriptedService {
         self
     }
 
-    /// Reports, as the service that was last started, that it has failed for good.
+    /// Reports, as the service that was last started, that it has failed with something that may
+    /// pass.
     pub fn report_failure(&self, message: &str) {
+        self.report(ServiceError::transient(message));
+    }
+
+    /// Reports, as the service that was last started, that it has failed.
+    pub fn report(&self, error: ServiceError) {
         if let Some(reporter) = self.with(|script| script.reporter.clone()) {
-            reporter.failed(ServiceError::permanent(message));
+            reporter.failed(error);
         }
     }
 

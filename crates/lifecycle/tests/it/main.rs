@@ -8,6 +8,7 @@ mod hostile;
 mod parallel;
 mod ports;
 mod random_graphs;
+mod restarts;
 mod rows;
 mod signals;
 mod start;
