@@ -4,24 +4,21 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use steadfast_lease::{LeaseContext, LeaseLock, PostgresBackend, SqliteBackend};
-use steadfast_testkit::{
-    ChildProcess, Fault, FaultProxy, PrivatePostgres, Random, seed, server_or_skip, soak_time,
-};
+use steadfast_testkit::{ChildProcess, FaultProxy, PrivatePostgres, Random, seed, server_or_skip};
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 
 use crate::{
     KEY,
+    hurt::{MAX_FAULT, for_soak_time, hurt, pause},
     log::{Failed, Log, Writes, overlap},
 };
 
-const CANDIDATES: usize = 5;
+pub(crate) const CANDIDATES: usize = 5;
 /// Short, so that a fault is often longer.
 const TTL: Duration = Duration::from_secs(1);
-/// The longest fault.
-const MAX_FAULT: u64 = 2_000;
 
 /// Leads again and again; each term writes for a while, as fast as it can.
 async fn candidate(lock: LeaseLock, log: Log, mut random: Random) {
@@ -44,14 +41,14 @@ async fn write_on(log: &Log, cx: LeaseContext, writes: u64) {
     }
 }
 
-fn short_lock(backend: impl steadfast_lease::LockBackend, owner: &str) -> LeaseLock {
+pub(crate) fn short_lock(backend: impl steadfast_lease::LockBackend, owner: &str) -> LeaseLock {
     let lock = LeaseLock::builder(Arc::new(backend), KEY, owner).ttl(TTL);
     let lock = lock.acquire_timeout(Duration::from_secs(600));
     lock.build().unwrap()
 }
 
 /// Who wrote, if nobody wrote after a successor had.
-fn checked(fences: &[i64]) -> usize {
+pub(crate) fn checked(fences: &[i64]) -> usize {
     assert_eq!(overlap(fences), None, "{fences:?}");
     let mut holders = fences.to_vec();
     holders.dedup();
@@ -129,6 +126,9 @@ async fn candidates_whose_postgres_is_hurt_never_overlap() {
     let mut faults = 0;
     for_soak_time(async || {
         hurt(&server, &proxy, &mut random).await;
+        // The database is reached again, or the server is not what this is about.
+        let back = timeout(Duration::from_secs(30), direct.fences());
+        back.await.unwrap();
         pause(random.below(1_000)).await;
         faults += 1;
     })
@@ -141,52 +141,4 @@ async fn candidates_whose_postgres_is_hurt_never_overlap() {
         fences.len()
     );
     assert!(faults >= 3 && holders >= 2);
-}
-
-/// Does it again and again.
-async fn for_soak_time(mut round: impl AsyncFnMut()) {
-    let end = Instant::now() + soak_time();
-    while Instant::now() < end {
-        round().await;
-    }
-}
-
-async fn pause(milliseconds: u64) {
-    sleep(Duration::from_millis(milliseconds)).await;
-}
-
-/// One fault, and its end.
-async fn hurt(server: &PrivatePostgres, proxy: &FaultProxy, random: &mut Random) {
-    let long = Duration::from_millis(random.below(MAX_FAULT));
-    let faults = [
-        Fault::Refuse,
-        Fault::Reset,
-        Fault::Blackhole,
-        Fault::DropAnswers,
-        Fault::Delay(Duration::from_millis(20)),
-        Fault::AcceptThenClose,
-    ];
-    match random.below(10) {
-        0 => {
-            server.pause();
-            sleep(long).await;
-            server.resume();
-        }
-        1 => {
-            server.kill();
-            server.restart().await.unwrap();
-        }
-        _ => {
-            proxy.set(*random.pick(&faults)).await.unwrap();
-            sleep(long).await;
-            // Connections that have seen it end with it.
-            proxy.set(Fault::Reset).await.unwrap();
-            proxy.set(Fault::Forward).await.unwrap();
-        }
-    }
-    // The database is reached again, or the server is not what this is about.
-    let back = Log::postgres(&server.database_url("log"));
-    timeout(Duration::from_secs(30), back.fences())
-        .await
-        .unwrap();
 }

@@ -8,7 +8,12 @@
 )]
 
 mod chaos;
+mod cut_off;
+mod hurt;
 mod log;
+mod redis_chaos;
+mod redis_empty;
+mod redis_errors;
 mod stopped_holder;
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +24,7 @@ use steadfast_lease::{LeaseLock, LockBackend};
 const TTL: Duration = Duration::from_secs(3);
 const KEY: &str = "nightly";
 
-fn lock(backend: impl LockBackend, owner: &str) -> LeaseLock {
-    let lock = LeaseLock::builder(Arc::new(backend), KEY, owner);
+fn lock(backend: Arc<dyn LockBackend>, owner: &str) -> LeaseLock {
+    let lock = LeaseLock::builder(backend, KEY, owner);
     lock.ttl(TTL).build().unwrap()
 }
