@@ -66,10 +66,16 @@ static RELEASE: LazyLock<Script> = LazyLock::new(|| {
 ///
 /// - Best effort: Redis answers before a write is on a disk or a replica. A server that comes back
 ///   without the lease, after a restart or a failover, grants it a second time while the first
-///   holder goes on; so does one that evicts keys (`maxmemory-policy` must be `noeviction`).
+///   holder goes on, until its next renewal tells it; so does one that evicts keys
+///   (`maxmemory-policy` must be `noeviction`). Nor can Redis refuse a late write to something
+///   else: what is written to has to compare fences.
 /// - Fences: one more than the last one, or the server's time in microseconds, whichever is
 ///   higher. So they grow even over a server that comes back empty, as long as its time of day does
 ///   not go back behind the last fence. The last fence is kept for seven days after the lease.
+/// - Errors: transient are a lost connection, `LOADING`, `BUSY`, `READONLY`, `MASTERDOWN`, `OOM`,
+///   `MISCONF`, `NOREPLICAS` and those of a cluster that is being changed; a release needs no
+///   memory. All others are permanent, as `NOAUTH`, `WRONGPASS`, `NOPERM` and `WRONGTYPE`; so is
+///   before Redis 7 what only a command inside of a script met.
 /// - Connection: one, shared, made on the first use and replaced after an error.
 /// - Time limits: each call ends within the call timeout, connecting included: 2 s by default. A
 ///   call that is dropped or given up may still be executed; a lease that nobody knows of expires.

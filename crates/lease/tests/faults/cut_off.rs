@@ -10,16 +10,10 @@ use steadfast_lease::{
     RedisBackend,
 };
 use steadfast_testkit::{Fault, FaultProxy, PrivatePostgres, PrivateRedis, server_or_skip};
-use tokio::{
-    join,
-    time::{sleep, timeout},
-};
+use tokio::{join, time::timeout};
 
-use crate::{KEY, log::Log};
+use crate::{KEY, SOON, found, log::Log};
 
-/// How long a condition is waited for that must come true.
-const SOON: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(5);
 /// A lease that nobody waits for the end of.
 const LONG: Duration = Duration::from_secs(600);
 
@@ -51,20 +45,16 @@ async fn terminated<T: std::fmt::Debug>(
     let mut blocker = operator.begin().await.unwrap();
     let lock = sqlx::query("SELECT FROM lease_lock FOR UPDATE");
     lock.execute(&mut *blocker).await.unwrap();
-    let terminate = async {
+    let terminate = found(async || {
         let waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                        WHERE wait_event_type = 'Lock'";
-        while sqlx::query_scalar::<_, bool>(waiting)
-            .fetch_all(operator)
+        let ended: Option<bool> = sqlx::query_scalar(waiting)
+            .fetch_optional(operator)
             .await
-            .unwrap()
-            .is_empty()
-        {
-            sleep(POLL).await;
-        }
-    };
-    let (answer, ended) = join!(timeout(SOON, call), timeout(SOON, terminate));
-    ended.expect("the call waits for the row");
+            .unwrap();
+        ended
+    });
+    let (answer, _) = join!(timeout(SOON, call), terminate);
     blocker.rollback().await.unwrap();
     assert_eq!(row(operator).await, before, "the call changed something");
     answer.expect("the call ends").unwrap_err()
@@ -111,12 +101,7 @@ async fn holder_whose_sessions_are_terminated_again_and_again_keeps_the_lease() 
             // One that was under way may still have come through; the second has not.
             for _ in 0..2 {
                 let before = row(&operator).await;
-                let renewed = async {
-                    while row(&operator).await == before {
-                        sleep(POLL).await;
-                    }
-                };
-                timeout(SOON, renewed).await.expect("it is renewed");
+                found(async || (row(&operator).await != before).then_some(())).await;
             }
         }
         cx.check()

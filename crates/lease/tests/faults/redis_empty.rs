@@ -10,12 +10,9 @@ use steadfast_testkit::{PrivateRedis, server_or_skip};
 use tokio::time::timeout;
 
 use crate::{
-    KEY,
+    KEY, SOON,
     log::{Failed, Log, Writes, overlap},
 };
-
-/// How long a condition is waited for that must come true.
-const SOON: Duration = Duration::from_secs(60);
 
 /// A lease that nobody waits for the end of, renewed at this pace.
 fn lock(server: &PrivateRedis, owner: &str, renew_every: Duration) -> LeaseLock {

@@ -1,18 +1,15 @@
 //! The errors of a real Redis, and whether another attempt may succeed.
 
-use std::{fs, time::Duration};
+use std::{fs, pin::pin, time::Duration};
 
 use redis::{AsyncConnectionConfig, Client, Cmd, aio::MultiplexedConnection};
 use steadfast_lease::{BackendError, Grant, LockBackend, RedisBackend};
 use steadfast_testkit::{PrivateRedis, RedisBuilder, server_or_skip};
-use tokio::{
-    join,
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use tokio::{select, task::JoinSet};
+
+use crate::found;
 
 const MINUTE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(5);
 
 struct Redis {
     server: PrivateRedis,
@@ -127,18 +124,14 @@ async fn server_that_cannot_save_is_transient() {
     // A file cannot take its place.
     fs::create_dir(redis.server.directory().join("folder.rdb")).unwrap();
     redis.say("BGSAVE").await;
-    let failed = async {
-        let mut info = Cmd::new();
-        info.arg("INFO").arg("persistence");
-        loop {
-            let text: String = info.query_async(&mut redis.connection).await.unwrap();
-            if text.contains("rdb_last_bgsave_status:err") {
-                break;
-            }
-            sleep(POLL).await;
-        }
-    };
-    timeout(MINUTE, failed).await.unwrap();
+    let mut info = Cmd::new();
+    info.arg("INFO").arg("persistence");
+    found(async || {
+        let text: String = info.query_async(&mut redis.connection).await.unwrap();
+        let failed = text.contains("rdb_last_bgsave_status:err");
+        failed.then_some(())
+    })
+    .await;
     let error = redis.refusal().await;
     assert!(error.to_string().contains("MISCONF"), "{error}");
     assert!(error.is_transient(), "{error}");
@@ -162,17 +155,17 @@ async fn server_that_is_busy_with_a_script_is_transient() {
         eval.arg("EVAL").arg("while true do end").arg(0);
         eval.exec_async(&mut endless).await
     });
-    let busy = async {
-        loop {
-            // Until the script has begun, the lease is refused: it is held.
-            match redis.backend.try_acquire("held", "b", MINUTE).await {
-                Ok(granted) => assert_eq!(granted, None),
-                Err(error) => break error,
+    let error = found(async || {
+        match redis.backend.try_acquire("held", "b", MINUTE).await {
+            // The script has not begun.
+            Ok(granted) => {
+                assert_eq!(granted, None);
+                None
             }
-            sleep(POLL).await;
+            Err(error) => Some(error),
         }
-    };
-    let error = timeout(MINUTE, busy).await.unwrap();
+    })
+    .await;
     assert!(error.to_string().contains("BUSY"), "{error}");
     assert!(error.is_transient(), "{error}");
     redis.say("SCRIPT KILL").await;
@@ -195,24 +188,27 @@ async fn server_that_loads_its_data_is_transient() {
     fill.arg(0).exec_async(&mut redis.connection).await.unwrap();
     let held = redis.acquire("held").await;
     redis.say("SAVE").await;
-    let loading = async {
+    // Once more where it went by between two calls.
+    found(async || {
+        let mut restart = pin!(redis.server.restart());
+        let mut seen = None;
         loop {
-            match redis.backend.renew(&held, MINUTE).await {
-                Ok(renewed) => assert_eq!(renewed.expect("it was saved").fence, held.fence),
-                // Also that it is gone, before it is there again.
-                Err(error) => {
-                    assert!(error.is_transient(), "{error}");
-                    if error.to_string().contains("loading the dataset") {
-                        break;
-                    }
+            let error = select! {
+                restarted = &mut restart => {
+                    restarted.unwrap();
+                    break seen;
                 }
+                renewed = redis.backend.renew(&held, MINUTE) => renewed.err(),
+            };
+            if let Some(error) = error {
+                // Also that nobody listens, before and after the one looked for.
+                assert!(error.is_transient(), "{error}");
+                let loads = error.to_string().contains("loading the dataset");
+                seen = seen.or(loads.then_some(()));
             }
-            sleep(POLL).await;
         }
-    };
-    let (restarted, loading) = join!(redis.server.restart(), timeout(MINUTE, loading));
-    restarted.unwrap();
-    loading.expect("an answer while it loads");
+    })
+    .await;
     let renewed = redis.backend.renew(&held, MINUTE).await.unwrap();
     assert_eq!(renewed.expect("it was saved").fence, held.fence);
 }
