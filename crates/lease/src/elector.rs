@@ -29,6 +29,8 @@ pub use state::ElectorState;
 ///   [`WhenWorkReturns`] says.
 /// - It campaigns for as long as it lives. Trouble of the backend, transient or not, is logged and
 ///   asked again about after the retry pause; the lock's acquire timeout plays no part.
+/// - A panic of the backend is trouble, and where it concerns the renewal a doubt: the term ends at
+///   once, its work is waited for, and the elector campaigns again. (Where panics abort, they do.)
 ///
 /// Whether a lease still holds while no task could run, as after the machine was asleep, tell
 /// [`state`](Self::state) and [`LeaseContext::check`] by the clock, and the watch does not.

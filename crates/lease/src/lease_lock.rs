@@ -9,6 +9,7 @@ use tokio::{
 use crate::{
     BackendError, Grant, LeaseContext, LeaseError, LeaseLockBuilder, LockBackend, LossReason,
     builder::Limits,
+    caught::caught,
     context::{Holding, LoseOnDrop},
     renewal::renew_until_lost,
     spread::spread,
@@ -79,7 +80,7 @@ impl LeaseLock {
     ///
     /// [`LeaseError::Acquire`] or [`LeaseError::AcquireTimedOut`] if the backend fails or does not
     /// answer within the time to live, [`LeaseError::Lost`] if the lease was lost before the work
-    /// returned.
+    /// returned. A panic of the backend is such a failure, a permanent one.
     ///
     /// # Panics
     ///
@@ -153,9 +154,8 @@ impl LeaseLock {
     }
 
     pub(crate) async fn attempt(&self, limit: Duration) -> Attempt {
-        let asked = self
-            .backend
-            .try_acquire(&self.key, &self.owner, self.limits.ttl);
+        let ttl = self.limits.ttl;
+        let asked = caught(|| self.backend.try_acquire(&self.key, &self.owner, ttl));
         match timeout(limit, asked).await {
             Err(_) => Attempt::TooLate,
             Ok(Err(error)) => Attempt::Failed(error),
@@ -206,7 +206,7 @@ impl LeaseLock {
     /// Gives the lease back. It takes at most as long as the lease would last by itself, and a
     /// failure only means that it does last so long.
     async fn release(&self, grant: &Grant) {
-        let trouble = match timeout(self.limits.ttl, self.backend.release(grant)).await {
+        let trouble = match timeout(self.limits.ttl, caught(|| self.backend.release(grant))).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer".to_owned(),

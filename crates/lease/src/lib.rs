@@ -67,6 +67,7 @@
 
 mod adapters;
 mod builder;
+mod caught;
 mod context;
 mod elector;
 mod error;

@@ -9,8 +9,9 @@ use crate::{BackendError, Grant, Guarantees};
 /// Where leases are kept: one holder a key at a time, each with a higher fence than the last.
 ///
 /// An implementation does one round trip a call and no retries; [`LeaseLock`](crate::LeaseLock)
-/// limits the time of every call and decides what is tried again. Whatever an error or a dropped
-/// future leaves in the dark, nothing is granted twice: a lease that nobody knows of expires.
+/// limits the time of every call and decides what is tried again. A panic counts as a permanent
+/// error. Whatever an error or a dropped future leaves in the dark, nothing is granted twice: a
+/// lease that nobody knows of expires.
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait LockBackend: Send + Sync + 'static {

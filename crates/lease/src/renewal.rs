@@ -5,19 +5,20 @@ use tokio::time::{sleep, timeout};
 use crate::{
     Grant, LockBackend, LossReason,
     builder::Limits,
+    caught::caught,
     context::{Holding, LoseOnDrop},
     spread::spread,
 };
 
 /// Renews a lease over and over, and ends by giving it up: at once if the backend says that it is
-/// gone, else when less than the margin is left of it.
+/// gone or fails for good, else when less than the margin is left of it.
 pub(crate) async fn renew_until_lost(
     backend: Arc<dyn LockBackend>,
     limits: Limits,
     grant: Grant,
     holding: Arc<Holding>,
 ) {
-    // Gives the lease up even if the backend panics.
+    // Whatever ends this, also where the clock panics.
     let _given_up = LoseOnDrop {
         holding: Arc::clone(&holding),
         reason: LossReason::Refused {
@@ -34,7 +35,7 @@ pub(crate) async fn renew_until_lost(
         }
         // Short enough for another attempt, should this one hang.
         let limit = left.min(limits.renew_every);
-        let trouble = match timeout(limit, backend.renew(&grant, limits.ttl)).await {
+        let trouble = match timeout(limit, caught(|| backend.renew(&grant, limits.ttl))).await {
             Ok(Ok(Some(renewed))) => {
                 holding.extend(&renewed);
                 pause = limits.renew_every;

@@ -1,5 +1,6 @@
 use std::{
     future::pending,
+    panic::resume_unwind,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -31,6 +32,10 @@ pub enum Fault {
     Hangs,
     /// It takes effect, and there is no answer.
     AnswerHangs,
+    /// It never arrives: the backend panics, without a word on standard error.
+    Panics,
+    /// It takes effect, and the backend panics.
+    AnswerPanics,
 }
 
 type Script = dyn FnMut(u64) -> Fault + Send;
@@ -91,6 +96,11 @@ impl<B: LockBackend> FaultyBackend<B> {
             Fault::AnswerHangs => {
                 call.await?;
                 pending().await
+            }
+            Fault::Panics => resume_unwind(Box::new("injected")),
+            Fault::AnswerPanics => {
+                call.await?;
+                resume_unwind(Box::new("injected"))
             }
         }
     }

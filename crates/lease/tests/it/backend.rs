@@ -147,7 +147,11 @@ async fn panic_of_the_backend_in_a_renewal_cancels_the_work() {
             cx.check().unwrap_err()
         })
         .await;
-    assert!(matches!(outcome, Err(LeaseError::Lost(_))));
+    let Err(LeaseError::Lost(lost)) = outcome else {
+        panic!("another outcome: {outcome:?}");
+    };
+    let message = "the backend panicked: injected".to_owned();
+    assert_eq!(lost.reason, LossReason::Refused { message });
 }
 
 #[tokio::test(start_paused = true)]

@@ -93,7 +93,7 @@ fn chaotic(clock: &Arc<dyn Clock>, seed: u64) -> (Faulty, Arc<AtomicUsize>) {
     let dice = Mutex::new(Random(seed));
     let backend = faulty(clock, move |_| {
         let mut dice = dice.lock().expect("no panic");
-        let fault = match dice.below(14) {
+        let fault = match dice.below(16) {
             0 => Fault::Late(Duration::from_millis(dice.below(40_000))),
             1 => Fault::AnswerLate(Duration::from_millis(dice.below(40_000))),
             2 => Fault::Refused,
@@ -101,6 +101,8 @@ fn chaotic(clock: &Arc<dyn Clock>, seed: u64) -> (Faulty, Arc<AtomicUsize>) {
             4 => Fault::AnswerLost,
             5 => Fault::Hangs,
             6 => Fault::AnswerHangs,
+            7 => Fault::Panics,
+            8 => Fault::AnswerPanics,
             _ => return Fault::None,
         };
         count.fetch_add(1, Ordering::Relaxed);

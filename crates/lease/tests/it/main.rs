@@ -6,6 +6,7 @@ mod chaos;
 mod elector;
 mod example;
 mod fence;
+mod panics;
 mod postgres;
 mod redis;
 mod run;
