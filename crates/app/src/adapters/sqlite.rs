@@ -9,6 +9,7 @@ mod account_store;
 mod event_log;
 mod group_commit;
 mod guarded_pool;
+mod job_store;
 mod migrations;
 mod notification_store;
 mod outbox_store;
@@ -20,6 +21,7 @@ mod schedule_store;
 
 pub use account_store::{ACCOUNT_MIGRATIONS, SqliteAccountStore};
 pub use guarded_pool::{GuardedPool, refusal};
+pub use job_store::GuardedJobStore;
 pub use migrations::{NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS};
 pub use notification_store::SqliteNotificationStore;
 pub use privacy_store::SqlitePrivacyStore;

@@ -8,7 +8,7 @@ use steadfast_notifications::{
     V7Ids,
 };
 use steadfast_privacy::Privacy;
-use steadfast_scheduler::{Scheduler, SqliteJobStore};
+use steadfast_scheduler::Scheduler;
 use steadfast_ws_hub::{Hub, MemoryHistory};
 
 use super::measured::Measured;
@@ -19,8 +19,8 @@ use crate::{
         hub::{ChannelHistory, HubPush, TokenAuthenticator, TopicAuthorizer},
         privacy::PrivacyRuns,
         sqlite::{
-            GuardedPool, SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore,
-            SqliteScheduleStore,
+            GuardedJobStore, GuardedPool, SqliteAccountStore, SqliteNotificationStore,
+            SqlitePrivacyStore, SqliteScheduleStore,
         },
     },
     config::Config,
@@ -89,7 +89,7 @@ impl Assembly {
             .build()?;
 
         let schedule_store = Arc::new(SqliteScheduleStore::new(reader.clone(), writer.clone()));
-        let job_store = Arc::new(SqliteJobStore::new(pools.writer.clone()));
+        let job_store = Arc::new(GuardedJobStore::new(reader.clone(), writer.clone()));
         let fired = ScheduleFired::new(schedule_store.clone(), notifications.clone())?;
         let fired = Arc::new(Measured::new(NOTIFICATIONS, fired));
         let scheduler = Scheduler::builder(NOTIFICATIONS, job_store.clone(), fired)

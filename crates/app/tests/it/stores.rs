@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::SqlitePool;
 use steadfast_app::adapters::sqlite::{
-    ACCOUNT_MIGRATIONS, GuardedPool, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS,
+    ACCOUNT_MIGRATIONS, GuardedJobStore, GuardedPool, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS,
     SqliteNotificationStore, SqlitePrivacyStore, SqliteScheduleStore,
 };
 use steadfast_clock::{Clock, ManualClock, SystemClock};
@@ -47,6 +47,11 @@ impl Stores {
         GuardedPool::pair(&self.pools, &clock).unwrap()
     }
 
+    fn jobs(&self) -> GuardedJobStore {
+        let (reader, writer) = self.guarded();
+        GuardedJobStore::new(reader, writer)
+    }
+
     fn schedules(&self) -> SqliteScheduleStore {
         let (reader, writer) = self.guarded();
         SqliteScheduleStore::new(reader, writer)
@@ -79,6 +84,13 @@ fn database(path: &Path) -> Database<SqliteBackend> {
         .unwrap();
     let database = Database::builder(backend).migrations(migrations);
     database.build().unwrap()
+}
+
+#[tokio::test]
+async fn job_store_conforms() {
+    let stores = Stores::open().await;
+    steadfast_scheduler::conformance::check_all(Arc::new(stores.jobs())).await;
+    stores.close().await;
 }
 
 #[tokio::test]

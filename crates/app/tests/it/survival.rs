@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Every second for which the schedule has a stored notification, each seen once.
-async fn occurrences(client: &Client) -> BTreeSet<Timestamp> {
+pub(crate) async fn occurrences(client: &Client) -> BTreeSet<Timestamp> {
     let notifications = client.notifications().await;
     let times: Vec<Timestamp> = notifications
         .iter()
@@ -30,7 +30,16 @@ async fn occurrences(client: &Client) -> BTreeSet<Timestamp> {
     distinct
 }
 
-async fn wait_until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
+/// Whether there is each second from the first one until one later than `then`.
+pub(crate) fn has_no_gap_until_after(then: Timestamp, seen: &BTreeSet<Timestamp>) -> bool {
+    let (Some(first), Some(last)) = (seen.first(), seen.last()) else {
+        return false;
+    };
+    let span = last.duration_since(*first) + SignedDuration::from_secs(1);
+    *last > then && span == SignedDuration::from_secs(seen.len() as i64)
+}
+
+pub(crate) async fn wait_until(what: &str, mut reached: impl AsyncFnMut() -> bool) {
     let polled = async {
         while !reached().await {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -67,14 +76,7 @@ async fn every_occurrence_is_stored_once_over_kills_between_two_fires() {
     let restarted = Timestamp::now();
     wait_until(
         "a fire after the last restart and none missing before it",
-        async || {
-            let seen = occurrences(&ann).await;
-            let (Some(first), Some(last)) = (seen.first(), seen.last()) else {
-                return false;
-            };
-            let span = last.duration_since(*first) + SignedDuration::from_secs(1);
-            *last > restarted && span == SignedDuration::from_secs(seen.len() as i64)
-        },
+        async || has_no_gap_until_after(restarted, &occurrences(&ann).await),
     )
     .await;
     server.stop().await;

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
     client::{Answer, Client},
     process::{PATIENCE, Server},
+    survival::{has_no_gap_until_after, occurrences, wait_until},
 };
 
 /// A connection of somebody else to the server's database.
@@ -106,6 +108,45 @@ async fn locked_database_is_refused_fast_and_comes_back_by_itself() {
     let over = named(&health["alerts"]["recent"], "name", "breaker_open");
     assert_eq!(over["subject"], "database-writer", "{health}");
     assert!(over["until"].is_string(), "{health}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn fires_wait_while_the_breaker_is_open_and_none_is_lost() {
+    let data = tempfile::tempdir().unwrap();
+    let variables = [("STEADFAST_DATABASE_BUSY_TIMEOUT", "100ms")];
+    let server = Server::start_with(data, &variables).await;
+    let admin = Client::admin(&server).await;
+    let schedule = json!({"cron": "@every 1s", "tz": "UTC", "title": "tick", "misfire": "all"});
+    admin.post("/api/v1/schedules", schedule).await.expect(201);
+    wait_until("a fire", async || !occurrences(&admin).await.is_empty()).await;
+
+    let mut intruder = intruder(server.data()).await;
+    let lock = sqlx::raw_sql("BEGIN IMMEDIATE");
+    lock.execute(&mut intruder).await.unwrap();
+    let stored = occurrences(&admin).await;
+    // Nobody asks for anything: it is the scheduler that finds out.
+    let writer = |answer: &Answer, wanted: &dyn Fn(&Value) -> bool| {
+        let pools = &answer.body["database"]["pools"];
+        wanted(&named(pools, "name", "database-writer")["breaker"])
+    };
+    let refused = until(&admin, "/api/v1/admin/health", |answer| {
+        writer(answer, &|it| it["refused"].as_u64().unwrap() >= 3)
+    });
+    refused.await;
+    assert_eq!(occurrences(&admin).await, stored);
+
+    let released = Timestamp::now();
+    let unlock = sqlx::raw_sql("ROLLBACK");
+    unlock.execute(&mut intruder).await.unwrap();
+    wait_until("no fire is missing", async || {
+        has_no_gap_until_after(released, &occurrences(&admin).await)
+    })
+    .await;
+    let closed = until(&admin, "/api/v1/admin/health", |answer| {
+        writer(answer, &|it| it["state"] == "closed")
+    });
+    closed.await;
     server.stop().await;
 }
 

@@ -348,11 +348,13 @@ fn failed(operation: &'static str) -> impl FnOnce(RowError) -> StoreError {
     move |error| {
         let transient = match &error {
             RowError::Sql(sqlx::Error::Database(error)) => {
-                // SQLITE_BUSY and SQLITE_LOCKED, also in their extended forms.
+                // BUSY, LOCKED, NOMEM, IOERR and PROTOCOL with their families.
                 let code = error.code().and_then(|code| code.parse::<u32>().ok());
-                code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+                code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 10 | 15))
             }
-            RowError::Sql(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => true,
+            RowError::Sql(
+                sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed | sqlx::Error::Io(_),
+            ) => true,
             _ => false,
         };
         if transient {

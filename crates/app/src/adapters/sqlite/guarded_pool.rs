@@ -127,7 +127,8 @@ impl GuardedPool {
             .map(drop)
     }
 
-    fn admit(&self) -> sqlx::Result<BreakerPermit<'_>> {
+    /// Asks the breaker for one call, which is to be judged.
+    pub(super) fn admit(&self) -> sqlx::Result<BreakerPermit<'_>> {
         let admitted = self.breaker.try_acquire();
         admitted.map_err(|open| sqlx::Error::Io(io::Error::other(open)))
     }
