@@ -8,6 +8,7 @@ use crate::{
     driver::LONGEST_SLEEP,
     live::Live,
     shared::{Alarm, Handler, Settings, Shared},
+    store_time::StoreTime,
 };
 
 /// Settings of a [`Scheduler`], as [`Scheduler::builder`] returns them.
@@ -36,7 +37,7 @@ impl SchedulerBuilder {
                 max_concurrency: 256,
                 lease: Duration::from_secs(10),
                 grace: Duration::from_secs(60),
-                poll: LONGEST_SLEEP,
+                poll: None,
                 keep_runs: Duration::from_secs(86_400),
             },
             store,
@@ -46,7 +47,8 @@ impl SchedulerBuilder {
         }
     }
 
-    /// The clock; the machine's by default.
+    /// The clock; the machine's by default. Of a store that has [a time of its own](JobStore::time)
+    /// only the monotonic time counts.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -86,10 +88,12 @@ impl SchedulerBuilder {
     }
 
     /// How long it takes at most until a change that another process made to the store is
-    /// noticed: 1 ms to 30 s, which is the default. Changes made here are noticed at once.
+    /// noticed: 1 ms to 30 s. By default it is 1 s for a store that has a time of its own, since
+    /// several hosts share it, and 30 s for others. Changes made here are noticed at once, and so
+    /// are those that the store [tells of](JobStore::watch).
     #[must_use]
     pub fn poll(mut self, poll: Duration) -> Self {
-        self.settings.poll = poll;
+        self.settings.poll = Some(poll);
         self
     }
 
@@ -135,7 +139,8 @@ impl SchedulerBuilder {
         let leases = Duration::from_secs(1)..=Duration::from_secs(86_400);
         let lease_fits = leases.contains(&settings.lease);
         require(lease_fits, "lease", "1 s to 1 day are allowed")?;
-        let poll_fits = (Duration::from_millis(1)..=LONGEST_SLEEP).contains(&settings.poll);
+        let polls = Duration::from_millis(1)..=LONGEST_SLEEP;
+        let poll_fits = settings.poll.is_none_or(|poll| polls.contains(&poll));
         require(poll_fits, "poll", "1 ms to 30 s are allowed")?;
         let locks = match self.locks {
             Some(locks) => locks,
@@ -158,6 +163,7 @@ impl SchedulerBuilder {
             locks,
             live: Live::default(),
             alarm: Alarm::new(),
+            store_time: StoreTime::default(),
         }))
     }
 }

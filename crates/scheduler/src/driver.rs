@@ -61,7 +61,9 @@ pub(crate) struct Driver {
     next_poll: Instant,
     next_renewal: Instant,
     next_purge: Instant,
-    last_seen: (Timestamp, Instant),
+    last_seen: Option<(Timestamp, Instant)>,
+    /// Holds one task, which rings the alarm for what other processes change.
+    watch: JoinSet<()>,
 }
 
 impl Driver {
@@ -72,7 +74,6 @@ impl Driver {
         stop: watch::Receiver<Option<Instant>>,
     ) -> Self {
         let now = shared.clock.monotonic();
-        let last_seen = (shared.now(), now);
         Self {
             owner,
             stop,
@@ -85,12 +86,20 @@ impl Driver {
             next_poll: now,
             next_renewal: now + shared.settings.lease / 3,
             next_purge: now + PURGE_EVERY,
-            last_seen,
+            last_seen: None,
+            watch: JoinSet::new(),
             shared,
         }
     }
 
     pub(crate) async fn run(mut self) -> ShutdownReport {
+        let shared = self.shared.clone();
+        self.watch.spawn(async move {
+            let alarm = shared.clone();
+            let wake = Arc::new(move |due| alarm.alarm.ring_for(due));
+            let namespace = &shared.settings.namespace;
+            shared.store.watch(namespace, wake).await;
+        });
         loop {
             self.attend_to_store().await;
             let pause = self.until(self.wake_at());
@@ -118,6 +127,7 @@ impl Driver {
         }
         self.retry_at = None;
         let result = async {
+            self.shared.read_store_time().await?;
             self.renew().await?;
             self.report().await?;
             if self.is_stopping() {
@@ -211,7 +221,7 @@ impl Driver {
             self.start(live);
         }
         self.next_due = result?.unwrap_or(Timestamp::MAX);
-        self.next_poll = shared.clock.monotonic() + shared.settings.poll;
+        self.next_poll = shared.clock.monotonic() + shared.poll();
         Ok(())
     }
 
@@ -252,6 +262,7 @@ impl Driver {
 
     /// Stops the runs, waits for them until the deadline, then drops them.
     async fn drain(mut self) -> ShutdownReport {
+        self.watch.shutdown().await;
         let now = self.shared.clock.monotonic();
         let deadline = self.stop.borrow().unwrap_or(now);
         let mut report = ShutdownReport::default();
@@ -343,19 +354,18 @@ impl Driver {
     /// ended may be that of a run at work here.
     fn notice_jump(&mut self) -> bool {
         let seen = (self.shared.now(), self.shared.clock.monotonic());
-        let passed = seen.1.saturating_duration_since(self.last_seen.1);
+        let Some(last) = self.last_seen.replace(seen) else {
+            return false;
+        };
+        let passed = seen.1.saturating_duration_since(last.1);
         let passed = SignedDuration::try_from(passed).unwrap_or(SignedDuration::MAX);
-        let jump = seen
-            .0
-            .duration_since(self.last_seen.0)
-            .saturating_sub(passed);
-        self.last_seen = seen;
+        let jump = seen.0.duration_since(last.0).saturating_sub(passed);
         let jumped = jump.as_secs().abs() >= JUMP_SECONDS;
         if jumped {
             tracing::warn!(
                 namespace = %self.shared.settings.namespace,
                 seconds = jump.as_secs(),
-                "the wall clock jumped"
+                "the time of day jumped"
             );
             self.next_renewal = seen.1;
             self.next_poll = seen.1;

@@ -24,6 +24,8 @@
 //!   restart changes nothing; they are strictly monotone across every transition.
 //! - Occurrences up to the grace (60 s) late fire each; later ones follow [`Misfire`]. Occurrences
 //!   during a run follow [`Overlap`]. If the wall clock goes back, nothing fires twice.
+//! - Where processes of several hosts share a store, its time counts, and not their wall clocks,
+//!   which may be wrong by any amount.
 //! - Errors, panics and timeouts are outcomes: stored with the job, and harmless to others.
 //! - After [`Scheduler::shutdown`] there are no tasks and no timers, and it can be started again.
 //! - Errors and panics of the store are logged, and its calls retried with backoff and jitter; runs
@@ -95,6 +97,7 @@ mod recorder;
 mod scheduler;
 mod shared;
 mod spec;
+mod store_time;
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use adapters::MIGRATIONS;
@@ -114,7 +117,7 @@ pub use memory::MemoryJobStore;
 pub use policy::{Execution, LockName, Misfire, Overlap, Policy};
 pub use ports::{
     ClaimRequest, Claimed, Ending, FinishedRun, JobHandler, JobStatus, JobStore, LastRun, Run,
-    RunId, RunNow, Upserted,
+    RunId, RunNow, Upserted, Wake,
 };
 #[cfg(any(test, feature = "mocks"))]
 pub use ports::{MockJobHandler, MockJobStore};

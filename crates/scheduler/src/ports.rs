@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -159,7 +159,32 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
         before: Timestamp,
         limit: u32,
     ) -> Result<u64, StoreError>;
+
+    /// The store's time, if its callers are on different hosts and have to agree on one; `None`,
+    /// which is the default, if their own clocks count.
+    ///
+    /// A scheduler that gets one asks again every few seconds and goes by it in all other calls.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
+    /// Calls `wake` with the time from which on there may be something to claim whenever another
+    /// process has changed something in `namespace`, for as long as the future is polled.
+    ///
+    /// Calls may be lost or superfluous: the scheduler also looks by itself. The default never
+    /// calls.
+    async fn watch(&self, namespace: &str, wake: Wake) {
+        let _ = (namespace, wake);
+        std::future::pending().await
+    }
 }
+
+/// Tells a scheduler from when on there may be something to claim.
+pub type Wake = Arc<dyn Fn(Timestamp) + Send + Sync>;
 
 /// What an upsert did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,7 +249,7 @@ pub struct ClaimRequest {
     pub namespace: String,
     /// Who claims; unique to a process and its start.
     pub owner: String,
-    /// The time.
+    /// The time: the store's, if it has [its own](JobStore::time).
     pub now: Timestamp,
     /// Until when the claims hold if they are not renewed.
     pub lease_until: Timestamp,

@@ -3,6 +3,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use steadfast_clock::Instant;
 use tokio::{sync::watch, task::JoinSet};
 use uuid::Uuid;
@@ -141,10 +142,8 @@ impl Scheduler {
             key: job.key.clone(),
             source,
         })?;
-        let upsert = self
-            .shared
-            .store
-            .upsert(self.namespace(), &job, self.shared.now());
+        let now = self.now("upsert", &job.key).await?;
+        let upsert = self.shared.store.upsert(self.namespace(), &job, now);
         let upserted = in_time(upsert).await;
         let upserted = upserted.map_err(failed("upsert", &job.key))?;
         self.shared.live.supersede(&job.key, upserted.generation);
@@ -215,7 +214,7 @@ impl Scheduler {
     ///
     /// Dropped before it is done, the run was asked for or not.
     pub async fn run_now(&self, key: &JobKey) -> Result<RunNow, SchedulerError> {
-        let now = self.shared.now();
+        let now = self.now("run", key).await?;
         let request = self.shared.store.request_run(self.namespace(), key, now);
         let answer = in_time(request).await.map_err(failed("run", key))?;
         if let RunNow::Accepted { .. } = answer {
@@ -262,13 +261,10 @@ impl Scheduler {
     ///
     /// Safe: it changes nothing.
     pub async fn status(&self, key: &JobKey) -> Result<Option<JobStatus>, SchedulerError> {
-        let status = self
-            .shared
-            .store
-            .status(self.namespace(), key, self.shared.now());
-        in_time(status)
-            .await
-            .map_err(failed("read the status of", key))
+        let operation = "read the status of";
+        let now = self.now(operation, key).await?;
+        let status = self.shared.store.status(self.namespace(), key, now);
+        in_time(status).await.map_err(failed(operation, key))
     }
 
     async fn set_paused(
@@ -277,7 +273,7 @@ impl Scheduler {
         key: &JobKey,
         paused: bool,
     ) -> Result<bool, SchedulerError> {
-        let now = self.shared.now();
+        let now = self.now(operation, key).await?;
         let set = self
             .shared
             .store
@@ -290,6 +286,17 @@ impl Scheduler {
             self.shared.alarm.ring_for(due);
         }
         Ok(true)
+    }
+
+    /// The time that counts for the store.
+    async fn now(
+        &self,
+        operation: &'static str,
+        key: &JobKey,
+    ) -> Result<Timestamp, SchedulerError> {
+        let read = self.shared.read_store_time().await;
+        read.map_err(failed(operation, key))?;
+        Ok(self.shared.now())
     }
 
     fn namespace(&self) -> &str {

@@ -14,10 +14,16 @@ use steadfast_clock::Clock;
 use steadfast_sync::AsyncLock;
 use tokio::sync::Notify;
 
-use crate::{JobHandler, JobStore, LockName, StoreError, execution::panic_message, live::Live};
+use crate::{
+    JobHandler, JobStore, LockName, StoreError, driver::LONGEST_SLEEP, execution::panic_message,
+    live::Live, store_time::StoreTime,
+};
 
 /// How long the store may take to answer.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a store that several hosts share is looked at, unless a setting says otherwise.
+const SHORT_POLL: Duration = Duration::from_secs(1);
 
 /// What the handle, the driver and the runs of one scheduler have in common.
 #[derive(Debug)]
@@ -29,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) locks: Arc<AsyncLock<LockName>>,
     pub(crate) live: Live,
     pub(crate) alarm: Alarm,
+    pub(crate) store_time: StoreTime,
 }
 
 #[derive(Debug)]
@@ -38,14 +45,19 @@ pub(crate) struct Settings {
     pub(crate) max_concurrency: usize,
     pub(crate) lease: Duration,
     pub(crate) grace: Duration,
-    pub(crate) poll: Duration,
+    pub(crate) poll: Option<Duration>,
     pub(crate) keep_runs: Duration,
 }
 
 impl Shared {
-    /// The time of day.
-    pub(crate) fn now(&self) -> Timestamp {
-        Timestamp::try_from(self.clock.wall()).unwrap_or(Timestamp::MAX)
+    /// How long it takes at most until a change that another process made is noticed.
+    pub(crate) fn poll(&self) -> Duration {
+        let default = if self.store_time.is_own() {
+            SHORT_POLL
+        } else {
+            LONGEST_SLEEP
+        };
+        self.settings.poll.unwrap_or(default)
     }
 }
 

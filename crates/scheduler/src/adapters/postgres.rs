@@ -1,6 +1,7 @@
 mod claim;
 mod error;
 mod jobs;
+mod notice;
 mod runs;
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use self::{
 use super::job_row::{JobRow, nearest_instant};
 use crate::{
     ClaimRequest, Claimed, Ending, FinishedRun, Job, JobKey, JobStatus, JobStore, RunId, RunNow,
-    StoreError, Upserted,
+    StoreError, Upserted, Wake,
 };
 
 /// Every change is one such transaction: what it reads after it got its locks is what others have
@@ -39,7 +40,14 @@ const LOCKED: SignedDuration = SignedDuration::from_millis(10);
 /// - Generations and fences come from a sequence, which has gaps. They hold over a crash of the
 ///   server as far as its commits do: with `synchronous_commit = off`, after a failover to a
 ///   replica that is not synchronous, or after a restore, the last ones can be given out again.
-/// - Session: nothing is left behind in it, so that a pooler in transaction mode will do.
+/// - Time: the server's time of day, which schedulers read every few seconds and extrapolate by
+///   their monotonic clocks. Nothing is claimed early, and no lease ends early, by more than a round
+///   trip of such a reading, however wrong the wall clocks of the hosts are. If the server's own
+///   clock is set, leases may end early, and then the fences protect.
+/// - Notices: changes that fall due within 30 s are told to the schedulers of other processes
+///   with `NOTIFY sched_due`, for which each has one connection besides those of the pool. Where
+///   they are lost, as behind a pooler in transaction mode, the schedulers' poll takes their place.
+/// - Session: nothing else is left behind in it, so that such a pooler will do.
 /// - Errors: lost connections, conflicts, deadlocks and locks held for more than 4 s, a server
 ///   that lacks something, starts, shuts down or is read-only, and cancelled statements are
 ///   transient (`SQLSTATE` 08000 to 08007, 08P01, 40001, 40003, 40P01, 55P03, 25P03, 25006, 53000
@@ -148,7 +156,8 @@ impl JobStore for PostgresJobStore {
             if !keeps_instants {
                 row.state.reschedule(job, now);
             }
-            jobs::save(&mut tx, namespace, &mut row).await?;
+            let due = jobs::save(&mut tx, namespace, &mut row).await?;
+            notice::give(&mut tx, namespace, due, now).await?;
             tx.commit().await?;
             Ok(upserted(&row, true))
         };
@@ -188,7 +197,8 @@ impl JobStore for PostgresJobStore {
             if changed {
                 row.state.paused = paused;
                 row.state.reschedule(&row.job, now);
-                jobs::save(&mut tx, namespace, &mut row).await?;
+                let due = jobs::save(&mut tx, namespace, &mut row).await?;
+                notice::give(&mut tx, namespace, due, now).await?;
             }
             tx.commit().await?;
             Ok(Some(upserted(&row, changed)))
@@ -210,7 +220,8 @@ impl JobStore for PostgresJobStore {
                 return Ok(RunNow::Unknown);
             };
             let answer = row.state.request_run(&row.job, now);
-            jobs::save_states(&mut tx, namespace, [&row].into_iter()).await?;
+            let due = jobs::save_states(&mut tx, namespace, [&row].into_iter()).await?;
+            notice::give(&mut tx, namespace, due, now).await?;
             tx.commit().await?;
             Ok(answer)
         };
@@ -269,6 +280,8 @@ impl JobStore for PostgresJobStore {
             let mut first = None;
             if !released.is_empty() {
                 runs::release(&mut tx, namespace, &released, now).await?;
+                // Whoever gives runs back is about to stop.
+                notice::give(&mut tx, namespace, Some(now), now).await?;
                 first = Some(now);
             }
             let due = runs::end(&mut tx, namespace, jobs, ends, now).await?;
@@ -340,6 +353,22 @@ impl JobStore for PostgresJobStore {
             Ok(done.rows_affected())
         };
         purge.await.map_err(failed(&self.pool, "purge old runs"))
+    }
+
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        let time = async {
+            let now: i64 = sqlx::query_scalar(
+                "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8",
+            )
+            .fetch_one(&self.pool)
+            .await?;
+            Ok(Some(nearest_instant(now)))
+        };
+        time.await.map_err(failed(&self.pool, "tell the time"))
+    }
+
+    async fn watch(&self, namespace: &str, wake: Wake) {
+        notice::take(&self.pool, namespace, &wake).await;
     }
 }
 

@@ -10,14 +10,14 @@ use std::{
 
 use steadfast_clock::{Clock, Instant, ManualClock};
 use steadfast_scheduler::{
-    Behaviour, Cause, Claimed, MemoryJobStore, MockJobStore, Outcome, Recorder, RunNow, Scheduler,
+    Behaviour, Cause, Claimed, MemoryJobStore, Outcome, Recorder, RunNow, Scheduler,
     SchedulerError, StoreError,
 };
 use tokio::time::sleep;
 
 use crate::{
     faults::run,
-    fixture::{Fixture, at, job, last_outcome, minutes, wall},
+    fixture::{Fixture, at, job, last_outcome, minutes, mock_store, wall},
     held_store::HeldStore,
 };
 
@@ -77,7 +77,7 @@ async fn end_of_a_run_is_stored_while_the_shutdown_waits_for_others() {
 
 #[tokio::test(start_paused = true)]
 async fn lease_of_a_run_is_kept_until_its_end_is_stored() {
-    let mut store = MockJobStore::new();
+    let mut store = mock_store();
     let claims = AtomicU32::new(0);
     store.expect_claim_due().returning(move |_| {
         let first = claims.fetch_add(1, Ordering::SeqCst) == 0;
@@ -198,7 +198,7 @@ async fn driver_that_died_is_noticed_and_a_new_one_runs_what_it_left() {
 async fn jump_of_the_clock_during_an_answer_of_the_store_is_noticed_before_the_next_claim() {
     let calls: Arc<Mutex<Vec<&str>>> = Arc::default();
     let clock = Arc::new(ManualClock::ticking(wall(at("00:30:00"))));
-    let mut store = MockJobStore::new();
+    let mut store = mock_store();
     let log = calls.clone();
     store.expect_claim_due().returning(move |_| {
         let mut log = log.lock().unwrap();

@@ -12,13 +12,13 @@ use std::{
 use jiff::Timestamp;
 use steadfast_clock::{Clock, ManualClock};
 use steadfast_scheduler::{
-    Behaviour, Cause, Claimed, Ending, JobStore, MemoryJobStore, MockJobStore, Outcome, Policy,
-    Recorder, Run, RunId, RunNow, Scheduler, SqliteJobStore, StoreError,
+    Behaviour, Cause, Claimed, Ending, JobStore, MemoryJobStore, Outcome, Policy, Recorder, Run,
+    RunId, RunNow, Scheduler, SqliteJobStore, StoreError,
 };
 use tokio::time::sleep;
 
 use crate::{
-    fixture::{Fixture, at, job, minutes, wall},
+    fixture::{Fixture, at, job, minutes, mock_store, wall},
     stores::{sqlite_pool, sqlite_pool_in},
 };
 
@@ -37,7 +37,7 @@ pub(crate) fn run(fence: u64) -> Run {
 
 #[tokio::test(start_paused = true)]
 async fn failing_store_is_retried_and_nothing_is_lost() {
-    let mut store = MockJobStore::new();
+    let mut store = mock_store();
     let claims = AtomicU32::new(0);
     store
         .expect_claim_due()
@@ -82,7 +82,7 @@ async fn failing_store_is_retried_and_nothing_is_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn store_that_never_answers_does_not_hold_up_the_shutdown() {
-    let mut store = MockJobStore::new();
+    let mut store = mock_store();
     let claims = AtomicU32::new(0);
     store.expect_claim_due().returning(move |_| {
         let first = claims.fetch_add(1, Ordering::SeqCst) == 0;
@@ -111,7 +111,7 @@ async fn store_that_never_answers_does_not_hold_up_the_shutdown() {
 
 #[tokio::test(start_paused = true)]
 async fn lost_lease_cancels_the_run() {
-    let mut store = MockJobStore::new();
+    let mut store = mock_store();
     let claims = AtomicU32::new(0);
     store.expect_claim_due().returning(move |_| {
         let first = claims.fetch_add(1, Ordering::SeqCst) == 0;
@@ -138,7 +138,7 @@ async fn lost_lease_cancels_the_run() {
 
 #[tokio::test(start_paused = true)]
 async fn run_claimed_again_by_its_own_process_goes_on_under_the_new_fence() {
-    let mut store = MockJobStore::new();
+    let mut store = mock_store();
     let claims = AtomicU32::new(0);
     store.expect_claim_due().returning(move |_| {
         let runs = match claims.fetch_add(1, Ordering::SeqCst) {
@@ -172,7 +172,7 @@ async fn run_claimed_again_by_its_own_process_goes_on_under_the_new_fence() {
 #[tokio::test(start_paused = true)]
 async fn after_a_jump_of_the_clock_leases_are_renewed_before_anything_is_claimed() {
     let calls: Arc<Mutex<Vec<&str>>> = Arc::default();
-    let mut store = MockJobStore::new();
+    let mut store = mock_store();
     let log = calls.clone();
     store.expect_claim_due().returning(move |_| {
         log.lock().unwrap().push("claim");

@@ -8,8 +8,8 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 use steadfast_clock::ManualClock;
 use steadfast_scheduler::{
-    Behaviour, Dialect, Fire, Job, JobStatus, JobStore, MemoryJobStore, Recorder, Scheduler,
-    SchedulerBuilder, Spec,
+    Behaviour, Dialect, Fire, Job, JobStatus, JobStore, MemoryJobStore, MockJobStore, Recorder,
+    Scheduler, SchedulerBuilder, Spec,
 };
 
 pub(crate) struct Fixture {
@@ -66,6 +66,15 @@ impl Fixture {
     pub(crate) fn fired(&self) -> Vec<Timestamp> {
         scheduled_for(&self.handler.fires())
     }
+}
+
+/// A store that goes by the clocks of its callers and does not watch for changes; the rest is
+/// to be expected by the test.
+pub(crate) fn mock_store() -> MockJobStore {
+    let mut store = MockJobStore::new();
+    store.expect_time().returning(|| Ok(None));
+    store.expect_watch().returning(|_, _| ());
+    store
 }
 
 pub(crate) fn scheduled_for(fires: &[Fire]) -> Vec<Timestamp> {
