@@ -2,7 +2,7 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use steadfast_lifecycle::{ServiceState, Status, test_util::Event};
+use steadfast_lifecycle::{ServiceState, Status, StopError, test_util::Event};
 use tokio::time::Instant;
 
 use super::plan::{Dep, Plan, index, name};
@@ -16,10 +16,10 @@ enum At {
     Stopping,
 }
 
-/// Walks through all that happened; `stop_mark` is how much of it there was when the application
-/// was asked to stop.
-pub(super) fn check(plan: &Plan, app: &App, stop_mark: usize) {
+/// Walks through all that happened in the life of an application that has ended.
+pub(super) async fn check(plan: &Plan, app: &App) {
     let events = app.journal.events();
+    let last_stops = last_stops(app, &events).await;
     let mut at = vec![At::Out; plan.nodes.len()];
     let mut ever_entered = vec![false; plan.nodes.len()];
     for (place, event) in events.iter().enumerate() {
@@ -54,7 +54,7 @@ pub(super) fn check(plan: &Plan, app: &App, stop_mark: usize) {
                 );
                 for (follower, node) in plan.nodes.iter().enumerate() {
                     let kind = node.deps.get(index).copied().unwrap_or(Dep::None);
-                    let is_strict = kind == Dep::Hard || place >= stop_mark || plan.is_calm(index);
+                    let is_strict = kind == Dep::Hard || place >= last_stops || plan.is_calm(index);
                     if kind != Dep::None && is_strict {
                         assert_eq!(
                             at[follower],
@@ -88,6 +88,21 @@ pub(super) fn check(plan: &Plan, app: &App, stop_mark: usize) {
     );
     check_parallel(plan, &events);
     assert_eq!(app.lifecycle.snapshot().status, Status::Stopped);
+}
+
+/// From which event on each stop belongs to that of the whole. Its first may have been at work
+/// before, for a restart, and is not told apart.
+async fn last_stops(app: &App, events: &[Event]) -> usize {
+    let report = match app.lifecycle.stop().await {
+        Ok(report) | Err(StopError::ServicesFailed { report }) => report,
+        Err(error) => panic!("another error: {error}"),
+    };
+    let is_stop = |event: &Event| matches!(event, Event::StopEntered(_));
+    let stops = (0..events.len())
+        .rev()
+        .filter(|&place| is_stop(&events[place]));
+    let known = report.services.len().saturating_sub(1);
+    stops.take(known).last().unwrap_or(events.len())
 }
 
 /// Counts those starts under way that end with an event; the others are not seen to end.

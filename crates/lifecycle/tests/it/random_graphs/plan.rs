@@ -109,9 +109,9 @@ pub(super) fn plan() -> impl Strategy<Value = Plan> {
     vec(node(), 1..=MAX_SERVICES)
         .prop_flat_map(|nodes| {
             let registered = Just((0..nodes.len()).collect::<Vec<_>>()).prop_shuffle();
-            (Just(nodes), registered, moment(700))
+            (Just(nodes), registered, moment(700), select(vec![1, 2, 8]))
         })
-        .prop_map(|(mut nodes, registered, stop_at)| {
+        .prop_map(|(mut nodes, registered, stop_at, parallel)| {
             for index in 0..nodes.len() {
                 nodes[index].deps.truncate(index);
                 // What needs an optional service is optional too.
@@ -123,7 +123,7 @@ pub(super) fn plan() -> impl Strategy<Value = Plan> {
                 nodes,
                 registered,
                 stop_at,
-                parallel: 1,
+                parallel,
             }
         })
 }
