@@ -32,29 +32,26 @@ impl Board {
     /// Every service is stopped; their names and whether they are required.
     pub(crate) fn list(&self, services: impl Iterator<Item = (Arc<str>, bool)>) {
         let since = self.clock.wall();
-        let services = services
-            .map(|(name, required)| ServiceSnapshot {
-                name,
-                required,
-                state: ServiceState::Stopped,
-                since,
-                detail: None,
-                failures: 0,
-                last_error: None,
-                restarts: 0,
-            })
-            .collect();
-        self.handle
-            .update(|snapshot| *snapshot = Snapshot::stopped(services));
+        let services = services.map(|(name, required)| ServiceSnapshot {
+            name,
+            required,
+            state: ServiceState::Stopped,
+            since,
+            detail: None,
+            failures: 0,
+            last_error: None,
+            restarts: 0,
+        });
+        self.handle.replace(Snapshot::stopped(services));
     }
 
     /// A run begins: nothing of an earlier one is left to see.
     pub(crate) fn begin(&self) {
         let now = self.clock.wall();
         self.handle.update(|snapshot| {
-            snapshot.phase = Phase::Starting;
-            snapshot.draining = false;
-            for index in 0..snapshot.services.len() {
+            snapshot.phase(Phase::Starting);
+            snapshot.draining(false);
+            for index in 0..snapshot.services().len() {
                 snapshot.change(index, |service| {
                     service.enter(ServiceState::Pending, None, now);
                     service.restarts = 0;
@@ -67,9 +64,9 @@ impl Board {
     pub(crate) fn end(&self) {
         let now = self.clock.wall();
         self.handle.update(|snapshot| {
-            snapshot.phase = Phase::Stopped;
-            for index in 0..snapshot.services.len() {
-                let state = snapshot.services[index].state;
+            snapshot.phase(Phase::Stopped);
+            for index in 0..snapshot.services().len() {
+                let state = snapshot.services()[index].state;
                 if matches!(state, ServiceState::Pending | ServiceState::Restarting) {
                     snapshot.change(index, |service| {
                         service.enter(ServiceState::Stopped, None, now);
@@ -80,11 +77,11 @@ impl Board {
     }
 
     pub(crate) fn phase(&self, phase: Phase) {
-        self.handle.update(|snapshot| snapshot.phase = phase);
+        self.handle.update(|snapshot| snapshot.phase(phase));
     }
 
     pub(crate) fn draining(&self) {
-        self.handle.update(|snapshot| snapshot.draining = true);
+        self.handle.update(|snapshot| snapshot.draining(true));
     }
 
     pub(crate) fn state(&self, index: usize, state: ServiceState, detail: Option<Arc<str>>) {

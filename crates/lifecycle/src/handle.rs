@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
 
-use crate::{ALERT_BUFFER, Alert, Snapshot};
+use crate::{ALERT_BUFFER, Alert, Snapshot, published::Published, snapshot::Draft};
 
 /// A cheap, cloneable view of a lifecycle: its snapshot, and a way to ask it to stop.
 ///
@@ -15,27 +15,27 @@ pub struct LifecycleHandle {
 
 #[derive(Debug)]
 struct Shared {
-    snapshot: watch::Sender<Arc<Snapshot>>,
+    snapshot: Published,
     stop_requested: watch::Sender<bool>,
     alerts: broadcast::Sender<Alert>,
 }
 
 impl LifecycleHandle {
     pub(crate) fn detached() -> Self {
-        let snapshot = Snapshot::stopped(Vec::new());
+        let snapshot = Snapshot::stopped([]);
         Self {
             shared: Arc::new(Shared {
-                snapshot: watch::Sender::new(Arc::new(snapshot)),
+                snapshot: Published::new(snapshot),
                 stop_requested: watch::Sender::new(false),
                 alerts: broadcast::Sender::new(ALERT_BUFFER),
             }),
         }
     }
 
-    /// How the application is now.
+    /// How the application is now; takes no lock.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.shared.snapshot.borrow())
+        self.shared.snapshot.read()
     }
 
     /// The snapshot as it changes; a slow reader misses changes in between, never the last.
@@ -77,13 +77,11 @@ impl LifecycleHandle {
     }
 
     /// Changes the snapshot; returns what `change` returns.
-    pub(crate) fn update<R: Default>(&self, change: impl FnOnce(&mut Snapshot) -> R) -> R {
-        let mut result = R::default();
-        self.shared.snapshot.send_modify(|current| {
-            let snapshot = Arc::make_mut(current);
-            result = change(snapshot);
-            snapshot.refresh_status();
-        });
-        result
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Draft<'_>) -> R) -> R {
+        self.shared.snapshot.update(change)
+    }
+
+    pub(crate) fn replace(&self, snapshot: Snapshot) {
+        self.shared.snapshot.replace(snapshot);
     }
 }

@@ -25,7 +25,7 @@
 //! - A required service that fails for good stops the application with an error that names it; an
 //!   optional one is left failed, and what requires it is stopped and skipped.
 //! - Every call of a service has a time limit; a start as a whole has one too.
-//! - Reading the [`Snapshot`] never waits for a service.
+//! - Reading the [`Snapshot`] takes no lock and never waits for a service.
 //! - A service that fails several times in a row, in starts or probes, raises one [`Alert`], and
 //!   one more when it works again.
 //!
@@ -89,6 +89,7 @@ mod handle;
 mod health;
 mod lifecycle;
 mod ports;
+mod published;
 mod report;
 mod restart;
 mod run;

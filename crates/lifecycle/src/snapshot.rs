@@ -4,7 +4,7 @@ use crate::{Alert, Health, HealthStatus};
 
 /// How the application and each of its services were at one moment.
 ///
-/// Reading one never waits for a service.
+/// Reading one takes no lock and never waits for a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -12,8 +12,8 @@ pub struct Snapshot {
     pub status: Status,
     /// Each service, in the order of registration.
     pub services: Vec<Arc<ServiceSnapshot>>,
-    pub(crate) phase: Phase,
-    pub(crate) draining: bool,
+    phase: Phase,
+    draining: bool,
     counts: Counts,
 }
 
@@ -128,41 +128,40 @@ impl Snapshot {
     }
 
     /// Nothing runs.
-    pub(crate) fn stopped(services: Vec<ServiceSnapshot>) -> Self {
+    pub(crate) fn stopped(services: impl IntoIterator<Item = ServiceSnapshot>) -> Self {
+        let services: Vec<_> = services.into_iter().map(Arc::new).collect();
         let mut counts = Counts::default();
         for service in &services {
             counts.add(service);
         }
         Self {
             status: Status::Stopped,
-            services: services.into_iter().map(Arc::new).collect(),
+            services,
             phase: Phase::Stopped,
             draining: false,
             counts,
         }
     }
 
-    /// Changes one service; the others are shared with older snapshots.
-    pub(crate) fn change<R>(
-        &mut self,
-        index: usize,
-        change: impl FnOnce(&mut ServiceSnapshot) -> R,
-    ) -> R {
-        let service = Arc::make_mut(&mut self.services[index]);
-        self.counts.remove(service);
-        let result = change(service);
-        self.counts.add(service);
-        result
+    /// Becomes like `newer`, from which it differs in the entries that `changed` lists.
+    pub(crate) fn catch_up(&mut self, newer: &Self, changed: &[usize]) {
+        for &index in changed {
+            self.services[index].clone_from(&newer.services[index]);
+        }
+        self.status = newer.status;
+        self.phase = newer.phase;
+        self.draining = newer.draining;
+        self.counts = newer.counts;
     }
 
-    pub(crate) fn refresh_status(&mut self) {
-        self.status = match self.phase {
+    fn current_status(&self) -> Status {
+        match self.phase {
             Phase::Stopped => Status::Stopped,
             Phase::Stopping => Status::Stopping,
             Phase::Starting | Phase::Running if self.draining => Status::Draining,
             Phase::Starting => Status::Starting,
             Phase::Running => self.running_status(),
-        };
+        }
     }
 
     fn running_status(&self) -> Status {
@@ -173,6 +172,49 @@ impl Snapshot {
         } else {
             Status::Running
         }
+    }
+}
+
+/// A snapshot that is being changed.
+pub(crate) struct Draft<'a> {
+    snapshot: &'a mut Snapshot,
+    /// The entries that were changed.
+    changed: &'a mut Vec<usize>,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(snapshot: &'a mut Snapshot, changed: &'a mut Vec<usize>) -> Self {
+        Self { snapshot, changed }
+    }
+
+    pub(crate) fn services(&self) -> &[Arc<ServiceSnapshot>] {
+        &self.snapshot.services
+    }
+
+    pub(crate) fn phase(&mut self, phase: Phase) {
+        self.snapshot.phase = phase;
+    }
+
+    pub(crate) fn draining(&mut self, draining: bool) {
+        self.snapshot.draining = draining;
+    }
+
+    /// Changes one service; the others are shared with older snapshots.
+    pub(crate) fn change<R>(
+        &mut self,
+        index: usize,
+        change: impl FnOnce(&mut ServiceSnapshot) -> R,
+    ) -> R {
+        self.changed.push(index);
+        let service = Arc::make_mut(&mut self.snapshot.services[index]);
+        self.snapshot.counts.remove(service);
+        let result = change(service);
+        self.snapshot.counts.add(service);
+        result
+    }
+
+    pub(crate) fn finish(self) {
+        self.snapshot.status = self.snapshot.current_status();
     }
 }
 
@@ -306,9 +348,11 @@ mod tests {
             required in vec(any::<bool>(), 5),
             changes in vec((0..5_usize, select(&STATES[..])), 0..50),
         ) {
-            let mut snapshot = Snapshot::stopped(required.into_iter().map(service).collect());
+            let mut snapshot = Snapshot::stopped(required.into_iter().map(service));
             for (index, state) in changes {
-                snapshot.change(index, |service| {
+                let mut changed = Vec::new();
+                let mut draft = Draft::new(&mut snapshot, &mut changed);
+                draft.change(index, |service| {
                     service.enter(state, None, SystemTime::UNIX_EPOCH);
                 });
                 let mut counts = Counts::default();
