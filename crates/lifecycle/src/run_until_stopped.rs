@@ -9,8 +9,31 @@ use crate::{
 };
 
 impl Lifecycle {
-    /// Installs the handlers of `SIGTERM`, `SIGINT` and `SIGHUP`, starts every service, and runs until it is
-    /// asked to stop; see [`run_until_stopped_by`](Self::run_until_stopped_by).
+    /// Installs the handlers of `SIGTERM`, `SIGINT` and `SIGHUP`, starts every service, and runs
+    /// until it is asked to stop; see [`run_until_stopped_by`](Self::run_until_stopped_by).
+    ///
+    /// A thread of its own counts the signals too: a second after the third it ends the process
+    /// with 128 + n, unless that has ended by itself. So the third signal also works where a
+    /// service blocks the only thread of the runtime, and where `main` does not return.
+    ///
+    /// `main` is best left by [`std::process::exit`] with the code: returning from
+    /// `#[tokio::main]` waits for threads that are blocked. (Or call
+    /// [`shutdown_timeout`](tokio::runtime::Runtime::shutdown_timeout) on a runtime of your own.)
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use steadfast_lifecycle::Lifecycle;
+    /// # async fn example(app: Lifecycle) {
+    /// let code = match app.run_until_stopped(Duration::from_secs(10)).await {
+    ///     Ok(_) => 0,
+    ///     Err(error) => {
+    ///         eprintln!("{error}");
+    ///         error.exit_code()
+    ///     }
+    /// };
+    /// std::process::exit(code.into());
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     ///
@@ -26,9 +49,14 @@ impl Lifecycle {
     /// Outside of a tokio runtime with time and I/O enabled.
     #[cfg(unix)]
     pub async fn run_until_stopped(&self, drain: Duration) -> Result<StopReport, RunError> {
-        let mut signals =
-            crate::UnixSignals::install().map_err(|source| RunError::InstallSignals { source })?;
-        self.run_until_stopped_by(&mut signals, drain).await
+        let failed = |source| RunError::InstallSignals { source };
+        let mut signals = crate::UnixSignals::install().map_err(failed)?;
+        let last_resort = crate::adapters::LastResort::arm().await.map_err(failed)?;
+        let outcome = self.run_until_stopped_by(&mut signals, drain).await;
+        if matches!(outcome, Err(RunError::Killed { .. })) {
+            last_resort.stay_armed();
+        }
+        outcome
     }
 
     /// Starts every service, and runs until a signal, a

@@ -65,7 +65,8 @@ impl Service for Link {
     }
 }
 
-/// The child: `<drain in ms> <quirk> <index of the service that has it>`.
+/// The child: `<drain in ms> <quirk> <index of the service that has it> <threads of the runtime>`;
+/// with no thread the runtime is that of `current_thread`.
 #[test]
 fn child() {
     let Some(role) = ChildProcess::role() else {
@@ -80,7 +81,15 @@ fn child() {
         "all-slow-in-start" => Quirk::AllSlowInStart,
         _ => Quirk::None,
     };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut builder = match words[3].parse().unwrap() {
+        0 => tokio::runtime::Builder::new_current_thread(),
+        threads => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    let runtime = builder.enable_all().build().unwrap();
     let code = runtime.block_on(run(drain, quirk, words[2].parse().unwrap()));
     // Not by a return: the runtime would wait for a thread that is blocked.
     std::process::exit(code.into());

@@ -9,7 +9,12 @@ use crate::chain::SERVICES;
 const LONG_DRAIN: u64 = 3_600_000;
 
 fn start(drain: u64, quirk: &str, at: usize) -> ChildProcess {
-    ChildProcess::start("chain::child", &format!("{drain} {quirk} {at}")).unwrap()
+    start_with_threads(2, drain, quirk, at)
+}
+
+fn start_with_threads(threads: usize, drain: u64, quirk: &str, at: usize) -> ChildProcess {
+    let role = format!("{drain} {quirk} {at} {threads}");
+    ChildProcess::start("chain::child", &role).unwrap()
 }
 
 /// Waits for the end: the exit code, which no signal may have given, and the order of the stops.
@@ -66,6 +71,23 @@ fn start_that_blocks_its_thread_does_not_keep_the_third_signal_from_ending_the_p
         let (code, stops) = end(child);
         assert!([129, 130].contains(&code), "exit code {code}");
         assert_eq!(stops, [], "nothing is stopped under a start that goes on");
+    }
+}
+
+/// Nobody in the process hears the first two signals: the thread that drives the runtime is blocked.
+#[test]
+fn start_that_blocks_the_only_thread_does_not_keep_the_third_signal_from_ending_the_process() {
+    for threads in [0, 1] {
+        for at in [0, SERVICES - 1] {
+            let mut child = start_with_threads(threads, LONG_DRAIN, "blocks-in-start", at);
+            child.hear(&format!("start {at}"));
+            child.send("TERM");
+            child.send("HUP");
+            child.send("INT");
+            let (code, stops) = end(child);
+            assert!([129, 130, 143].contains(&code), "exit code {code}");
+            assert_eq!(stops, [], "{threads} threads");
+        }
     }
 }
 
