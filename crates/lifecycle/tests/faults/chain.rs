@@ -1,8 +1,12 @@
 //! What the child processes run.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
+use steadfast_clock::{Clock, SystemClock};
 use steadfast_lifecycle::{
     Health, Lifecycle, Service, ServiceError, ServiceSpec, StartContext, Status, StopContext,
 };
@@ -107,9 +111,15 @@ async fn run(drain: Duration, quirk: Quirk, at: usize) -> u8 {
     let tell = async move {
         let mut last = Status::Stopped;
         while snapshots.changed().await.is_ok() {
-            let now = snapshots.borrow_and_update().status;
+            let at = SystemClock.wall();
+            let snapshot = snapshots.borrow_and_update().clone();
+            let now = snapshot.status;
             if now != last && matches!(now, Status::Running | Status::Draining) {
-                println!("{now:?}");
+                let at = at.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+                let up = snapshot.services.iter().filter(|it| it.state.is_up());
+                let (ready, up) = (snapshot.is_ready(), up.count());
+                // In one go, so that no other line comes in between.
+                println!("{now:?}\n{} {ready} {up}", at.as_nanos());
             }
             last = now;
         }

@@ -74,7 +74,7 @@ fn start_that_blocks_its_thread_does_not_keep_the_third_signal_from_ending_the_p
     }
 }
 
-/// Nobody in the process hears the first two signals: the thread that drives the runtime is blocked.
+/// The thread that drives the runtime is blocked, so that in the runtime nobody hears a signal.
 #[test]
 fn start_that_blocks_the_only_thread_does_not_keep_the_third_signal_from_ending_the_process() {
     for threads in [0, 1] {
