@@ -1,12 +1,21 @@
-//! The initialisation by real processes that are killed, on SQLite files and private Postgres
-//! servers. Run by `cargo xtask test db-init --faults`.
+//! The initialisation by real processes that are killed, and against private Postgres servers,
+//! networks and disks that fail meanwhile. Run by `cargo xtask test db-init --faults`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod crowd;
+mod disks;
+mod exhausted;
 mod killed_midway;
+mod proxied;
+mod restarts;
 
-use steadfast_db_init::{Database, MigrationSet, SqliteBackend, SqliteOptions};
+use std::time::Duration;
+
+use steadfast_db_init::{
+    Database, MigrationSet, PostgresBackend, PostgresOptions, SqliteBackend, SqliteOptions,
+};
+use steadfast_sync::CircuitBreaker;
 
 /// Unlike a table that is made, a row that is inserted shows how often it was.
 const NOTES: &[(u32, &str, &str)] = &[
@@ -41,4 +50,47 @@ fn sqlite(
     let builder = Database::builder(backend).migrations(set(owner, migrations));
     // An error that a retry would hide is an error.
     builder.max_attempts(1).build().unwrap()
+}
+
+/// A database that is tried often, so that it is soon there when its fault has passed.
+fn persistent(
+    url: &str,
+    connect_timeout: Duration,
+    migrations: &'static [(u32, &str, &str)],
+) -> Database<PostgresBackend> {
+    let options = PostgresOptions::default().connect_timeout(connect_timeout);
+    let backend = PostgresBackend::new(url, options).unwrap();
+    let patient = CircuitBreaker::builder().consecutive_failures(1_000);
+    Database::builder(backend)
+        .migrations(set("notes", migrations))
+        .max_delay(Duration::from_millis(500))
+        .max_attempts(1_000)
+        .breaker(patient.build().unwrap())
+        .build()
+        .unwrap()
+}
+
+/// Asks again and again until there is something; half a minute at most.
+async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(30), asking).await;
+    found.unwrap()
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -28,7 +28,7 @@ fn of_code(primary: i32) -> &'static str {
         5 | 6 | 15 => LOCKED,
         7 => "free memory on this machine",
         8 => "make the file and its directory writable for the user of this process",
-        10 => "check the disk under the file, and the system's log",
+        10 => "check whether the disk under the file is full or broken, and the system's log",
         11 => CORRUPT,
         13 => "free space on the disk under the file",
         14 => "check the path and its permissions, and how many files this process has open",
