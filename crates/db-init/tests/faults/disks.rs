@@ -1,6 +1,6 @@
 //! Disks that are full or read-only.
 
-use std::{error::Error, path::Path, time::Duration};
+use std::{error::Error, path::Path, process::Command, time::Duration};
 
 use sqlx::PgPool;
 use steadfast_db_init::{
@@ -137,6 +137,15 @@ async fn sqlite_on_a_disk_that_turned_read_only_says_so_and_works_when_it_is_wri
     let old = disk.path().join("app.db");
     let database = sqlite(&old, "notes", NOTES);
     database.initialize().await.unwrap();
+    // As a process leaves it that was killed: with the log, SQLite can read it on a read-only disk.
+    // Not by this process: whoever closes a file gives up SQLite's locks on it.
+    for suffix in ["", "-wal", "-shm"] {
+        let copy = Command::new("cp")
+            .arg(disk.path().join(format!("app.db{suffix}")))
+            .arg(disk.path().join(format!("killed.db{suffix}")))
+            .status();
+        assert!(copy.unwrap().success());
+    }
     assert!(database.close(CLOSE).await.complete);
 
     disk.remount_read_only().unwrap();
@@ -154,7 +163,17 @@ async fn sqlite_on_a_disk_that_turned_read_only_says_so_and_works_when_it_is_wri
         );
         assert!(text.contains(&expected), "{text}");
     }
+    let killed = sqlite(&disk.path().join("killed.db"), "notes", NOTES);
+    let error = killed.initialize().await.map(drop).unwrap_err();
+    let text = chain(&*error);
+    assert!(matches!(*error, InitError::Migration { .. }), "{text}");
+    let expected = "; make the file, its directory and its file system writable for the user of \
+        this process: (code: 8) attempt to write a readonly database";
+    assert!(text.contains(expected), "{text}");
+
     disk.remount_writable().unwrap();
+    killed.initialize().await.unwrap();
+    assert!(killed.close(CLOSE).await.complete);
     database.initialize().await.unwrap();
     assert!(database.close(CLOSE).await.complete);
 }

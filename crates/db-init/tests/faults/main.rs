@@ -70,6 +70,11 @@ fn persistent(
         .unwrap()
 }
 
+/// Lets real time pass for processes that cannot be paused, as the length of an outage.
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 /// Asks again and again until there is something; half a minute at most.
 async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {

@@ -9,7 +9,7 @@ use steadfast_db_init::{Database, InitError, Phase, PostgresBackend, PostgresOpt
 use steadfast_testkit::{Fault, FaultProxy, PrivatePostgres, seed, server_or_skip};
 use tokio::task::JoinSet;
 
-use crate::{NOTES, chain, persistent, set, until};
+use crate::{NOTES, chain, pass, persistent, set, until};
 
 const CONNECT: Duration = Duration::from_millis(500);
 
@@ -197,7 +197,7 @@ async fn outage_of_thirty_seconds_costs_ten_connects_at_most() {
     let database = Arc::new(database.seed(seed()).build().unwrap());
     let started = SystemClock.monotonic();
     let mut caller = begin(&database);
-    tokio::time::sleep(Duration::from_secs(30)).await;
+    pass(Duration::from_secs(30)).await;
     let outage = SystemClock.monotonic() - started;
     let connects = proxy.accepted();
     proxy.set(Fault::Forward).await.unwrap();

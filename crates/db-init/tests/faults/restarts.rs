@@ -8,7 +8,7 @@ use steadfast_db_init::{Backend, Class, PostgresBackend, PostgresOptions, classi
 use steadfast_testkit::{PrivatePostgres, Random, seed, server_or_skip, soak_time};
 use tokio::task::JoinSet;
 
-use crate::{NOTES, chain, persistent, set, until};
+use crate::{NOTES, chain, pass, persistent, set, until};
 
 /// How late into an initialisation a fault comes at most; one takes about half as long.
 const LATEST: u64 = 1_000;
@@ -58,7 +58,7 @@ async fn server_that_dies_or_restarts_meanwhile_is_migrated_exactly_once() {
             callers.spawn(async move { database.initialize().await.map(drop) });
         }
         let delay = Duration::from_millis(random.below(LATEST));
-        tokio::time::sleep(delay).await;
+        pass(delay).await;
         hit += usize::from(!database.status().is_ready());
         hurt(&server, fault).await;
         while let Some(outcome) = callers.join_next().await {

@@ -107,6 +107,32 @@ async fn writers_queue_and_none_fails_busy() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn log_is_in_the_file_after_close_though_connections_come_back_at_the_same_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = backend(&directory.path().join("app.db"));
+    for round in 0..30 {
+        let pools = backend.connect().await.unwrap();
+        sqlx::raw_sql("CREATE TABLE IF NOT EXISTS x (y); INSERT INTO x VALUES (1)")
+            .execute(&pools.writer)
+            .await
+            .unwrap();
+        let read = "SELECT * FROM x";
+        let reader = pools.reader.acquire().await.unwrap();
+        let mut readers = vec![reader, pools.reader.acquire().await.unwrap()];
+        for reader in &mut readers {
+            sqlx::query(read).execute(&mut **reader).await.unwrap();
+        }
+        let writer = pools.writer.acquire().await.unwrap();
+        tokio::join!(backend.close(&pools), async {
+            pools.writer.close_event().await;
+            drop((readers, writer));
+        });
+        let log = directory.path().join("app.db-wal");
+        assert!(!log.exists(), "the log was left behind in round {round}");
+    }
+}
+
 #[tokio::test]
 async fn data_is_there_after_close_and_initialise() {
     let directory = tempfile::tempdir().unwrap();

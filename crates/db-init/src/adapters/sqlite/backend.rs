@@ -18,6 +18,9 @@ use crate::{
 /// How long the switch to WAL may take at least, however short the busy timeout is.
 const SWITCH_WITHIN: Duration = Duration::from_secs(1);
 
+/// Reads from the file, and so opens its log.
+const READ: &str = "SELECT count(*) FROM sqlite_schema";
+
 /// SQLite on a file.
 ///
 /// [`connect`](Backend::connect) opens the file by one bootstrap connection, which creates it if
@@ -98,11 +101,24 @@ impl SqliteBackend {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal);
         let mut connection = options.connect().await?;
-        let read = sqlx::query("SELECT count(*) FROM sqlite_schema")
-            .execute(&mut connection)
-            .await;
+        let read = sqlx::query(READ).execute(&mut connection).await;
         connection.close().await?;
         read.map(drop)
+    }
+
+    /// The last connection to close moves the log into the file; but two that close at the same
+    /// time each take the other for one that stays, and leave it behind. Then one more does it.
+    async fn settle_log(&self) {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        if !std::path::Path::new(&log).exists() {
+            return;
+        }
+        // Nothing is lost where it fails: whoever opens the file next reads the log.
+        if let Ok(mut connection) = self.connect_options().connect().await {
+            let _ = sqlx::query(READ).execute(&mut connection).await;
+            let _ = connection.close().await;
+        }
     }
 
     fn cannot(&self, action: &str) -> String {
@@ -160,7 +176,7 @@ impl Backend for SqliteBackend {
 
     async fn ping(&self, pools: &SqlitePools) -> Result<(), BackendError> {
         for pool in [&pools.writer, &pools.reader] {
-            let read = sqlx::query("SELECT count(*) FROM sqlite_schema").execute(pool);
+            let read = sqlx::query(READ).execute(pool);
             if let Err(error) = read.await {
                 return Err(self.explain("read", error).await);
             }
@@ -206,11 +222,11 @@ impl Backend for SqliteBackend {
     }
 
     async fn close(&self, pools: &SqlitePools) {
-        // Both refuse new work before either is waited for. The writer goes last: its close
-        // moves the log into the file.
+        // Both refuse new work before either is waited for.
         let (reader, writer) = (pools.reader.close(), pools.writer.close());
         reader.await;
         writer.await;
+        self.settle_log().await;
     }
 }
 

@@ -18,6 +18,10 @@ const CREATE_LEDGER: &str = r#"
     ) STRICT
 "#;
 
+/// Changes nothing, and is refused where nothing can be changed. SQLite begins a transaction on a
+/// read-only file all the same, and a ledger that is complete needs no other write.
+const WRITE_NOTHING: &str = "DELETE FROM steadfast_migration WHERE FALSE";
+
 /// Applies what the ledger lacks, in one transaction.
 pub(super) async fn migrate(
     path: &Path,
@@ -48,10 +52,12 @@ async fn apply(
     transaction: &mut Transaction<'static, Sqlite>,
     migrations: &MigrationSet,
 ) -> Result<Vec<MigrationId>, MigrationError> {
-    sqlx::query(CREATE_LEDGER)
-        .execute(&mut **transaction)
-        .await
-        .map_err(|error| ledger(path, LedgerOperation::Read, error))?;
+    for statement in [CREATE_LEDGER, WRITE_NOTHING] {
+        sqlx::query(statement)
+            .execute(&mut **transaction)
+            .await
+            .map_err(|error| ledger(path, LedgerOperation::Write, error))?;
+    }
     let rows = read(path, transaction).await?;
     let mut applied = Vec::new();
     for migration in plan(rows, migrations, Dialect::Sqlite)? {

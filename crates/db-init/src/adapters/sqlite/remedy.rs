@@ -27,7 +27,9 @@ fn of_code(primary: i32) -> &'static str {
         1 | 19 => "correct the SQL, or what it finds in the database",
         5 | 6 | 15 => LOCKED,
         7 => "free memory on this machine",
-        8 => "make the file and its directory writable for the user of this process",
+        8 => {
+            "make the file, its directory and its file system writable for the user of this process"
+        }
         10 => "check whether the disk under the file is full or broken, and the system's log",
         11 => CORRUPT,
         13 => "free space on the disk under the file",
