@@ -3,21 +3,24 @@ use std::{sync::Arc, time::Duration};
 use steadfast_clock::{Clock, SystemClock};
 use steadfast_sync::{CircuitBreaker, InitCell, Retry, Semaphore};
 
-use crate::{Backend, ConfigError, Database, MigrationSet};
+use crate::{Backend, ConfigError, Database, MigrationSet, alert::Failures, shared::Shared};
 
 /// Configures a [`Database`].
 ///
 /// | option | default |
 /// |---|---|
+/// | [`name`](Self::name) | `database` |
 /// | [`migrations`](Self::migrations) | none |
 /// | [`deadline`](Self::deadline) | 60 s |
 /// | [`max_attempts`](Self::max_attempts) | 20 |
 /// | [`initial_delay`](Self::initial_delay), [`max_delay`](Self::max_delay) | 50 ms, 5 s |
 /// | [`breaker`](Self::breaker) | opens for 10 s after 5 failures in a row |
+/// | [`failure_threshold`](Self::failure_threshold) | 3 |
 /// | [`concurrency`](Self::concurrency) | not bounded but by the pool |
 #[derive(Debug)]
 pub struct DatabaseBuilder<B> {
     backend: B,
+    name: String,
     migrations: MigrationSet,
     deadline: Duration,
     max_attempts: u32,
@@ -25,6 +28,7 @@ pub struct DatabaseBuilder<B> {
     max_delay: Duration,
     seed: Option<u64>,
     breaker: Option<CircuitBreaker>,
+    failure_threshold: u32,
     concurrency: Option<Semaphore>,
     clock: Arc<dyn Clock>,
 }
@@ -33,6 +37,7 @@ impl<B: Backend> DatabaseBuilder<B> {
     pub(crate) fn new(backend: B) -> Self {
         Self {
             backend,
+            name: "database".to_owned(),
             migrations: MigrationSet::new(),
             deadline: Duration::from_secs(60),
             max_attempts: 20,
@@ -40,9 +45,18 @@ impl<B: Backend> DatabaseBuilder<B> {
             max_delay: Duration::from_secs(5),
             seed: None,
             breaker: None,
+            failure_threshold: 3,
             concurrency: None,
             clock: Arc::new(SystemClock),
         }
+    }
+
+    /// The name under which events, alerts, metrics and the registry speak of the database, of its
+    /// retries and of its circuit breaker, unless that is [given](Self::breaker).
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// The migrations to apply.
@@ -98,6 +112,13 @@ impl<B: Backend> DatabaseBuilder<B> {
         self
     }
 
+    /// How many failures in a row raise an [alert](Database::alerts).
+    #[must_use]
+    pub fn failure_threshold(mut self, failures: u32) -> Self {
+        self.failure_threshold = failures;
+        self
+    }
+
     /// The semaphore that bounds how much is at work on the database at once, for those who ask
     /// by [`Database::work`]. Its builder says how many may wait, and its name is in the registry.
     #[must_use]
@@ -119,8 +140,11 @@ impl<B: Backend> DatabaseBuilder<B> {
     ///
     /// [`ConfigError`], naming the option that cannot work.
     pub fn build(self) -> Result<Database<B>, ConfigError> {
+        if self.failure_threshold == 0 {
+            return Err(ConfigError::new("failure_threshold", "must be at least 1"));
+        }
         let retry = Retry::builder()
-            .name("database")
+            .name(&*self.name)
             .initial_delay(self.initial_delay)
             .max_delay(self.max_delay)
             .max_attempts(self.max_attempts)
@@ -134,7 +158,7 @@ impl<B: Backend> DatabaseBuilder<B> {
         let breaker = match self.breaker {
             Some(breaker) => breaker,
             None => CircuitBreaker::builder()
-                .name("database")
+                .name(&*self.name)
                 .consecutive_failures(5)
                 .open_for(Duration::from_secs(10))
                 .clock(Arc::clone(&self.clock))
@@ -142,18 +166,19 @@ impl<B: Backend> DatabaseBuilder<B> {
                 .map_err(ConfigError::from_sync)?,
         };
         let cell = InitCell::builder()
-            .name("database")
+            .name(&*self.name)
             .clock(Arc::clone(&self.clock))
             .build()
             .map_err(ConfigError::from_sync)?;
-        Ok(Database::from_parts(
+        let failures = Failures::new(self.name.into(), self.failure_threshold);
+        let shared = Shared::new(
             self.backend,
             self.migrations,
             retry,
             breaker,
             self.clock,
-            cell,
-            self.concurrency,
-        ))
+            failures,
+        );
+        Ok(Database::from_parts(shared, cell, self.concurrency))
     }
 }

@@ -1,12 +1,15 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use steadfast_clock::{Clock, Instant};
-use steadfast_sync::{CircuitBreaker, InitCell, InitState, Retry, Semaphore};
-use tokio::{sync::watch, time::timeout};
+use steadfast_clock::Instant;
+use steadfast_sync::{InitCell, InitState, Semaphore};
+use tokio::{
+    sync::{broadcast, watch},
+    time::timeout,
+};
 
 use crate::{
-    Backend, BackendError, Class, CloseReport, DatabaseBuilder, InitError, MigrationError,
-    MigrationId, MigrationSet, Phase, PoolStats, Status,
+    Alert, Backend, BackendError, Class, CloseReport, DatabaseBuilder, DatabaseSnapshot, InitError,
+    MigrationError, MigrationId, Phase, PoolStats, Status,
     generation::Generation,
     shared::{Closing, Failure, Shared},
 };
@@ -74,21 +77,16 @@ impl<B: Backend> Database<B> {
     }
 
     pub(crate) fn from_parts(
-        backend: B,
-        migrations: MigrationSet,
-        retry: Retry,
-        breaker: CircuitBreaker,
-        clock: Arc<dyn Clock>,
+        shared: Shared<B>,
         cell: InitCell<B::Pool, Failure>,
         concurrency: Option<Semaphore>,
     ) -> Self {
         Self {
-            shared: Arc::new(Shared::new(backend, migrations, retry, breaker, clock)),
+            shared: Arc::new(shared),
             cell,
             concurrency,
         }
     }
-
     /// Opens the database and brings its schema up to date, or joins the attempt that is doing
     /// so; returns the pool at once when it is open.
     ///
@@ -164,6 +162,29 @@ impl<B: Backend> Database<B> {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Status> {
         self.shared.subscribe()
+    }
+
+    /// How it is now: where it stands, how often it failed in a row and why, and its pool.
+    #[must_use]
+    pub fn snapshot(&self) -> DatabaseSnapshot {
+        let (failures, last_error) = self.shared.failures.figures();
+        DatabaseSnapshot {
+            name: Arc::clone(self.shared.failures.name()),
+            status: self.status(),
+            failures,
+            last_error,
+            stats: self.stats(),
+        }
+    }
+
+    /// Alerts from now on: that it fails repeatedly, and that it is ready after that. Each is an
+    /// event of `tracing` as well.
+    ///
+    /// A reader that is more than [`ALERT_BUFFER`](crate::ALERT_BUFFER) alerts behind misses the
+    /// oldest, and is told how many.
+    #[must_use]
+    pub fn alerts(&self) -> broadcast::Receiver<Alert> {
+        self.shared.failures.alerts()
     }
 
     /// What the pool holds now; `None` unless the database is ready.
@@ -243,11 +264,8 @@ impl<B: Backend> Database<B> {
             if timeout(left(), close).await.is_err() {
                 report.complete = false;
                 report.leaked = self.shared.backend.stats(&pool).in_use();
-                tracing::warn!(
-                    leaked = report.leaked,
-                    ?within,
-                    "database connections leaked"
-                );
+                let (database, leaked) = (self.shared.failures.name(), report.leaked);
+                tracing::warn!(%database, leaked, ?within, "database connections leaked");
             }
         }
         drop(closing);
@@ -330,11 +348,13 @@ impl<B: Backend> Close<'_, B> {
     /// pool that was open.
     fn take_back(&mut self) -> Option<B::Pool> {
         let Database { shared, cell, .. } = self.database;
+        // First, because an attempt that is dropped takes its pool with it.
+        let open = shared.take_open();
         // In this order: the attempt that is dropped may be in the middle of a poll. It learns
         // that it is stopped before it can leave a pool open that is not found here.
         cell.reset();
         shared.stop(self.database.newest());
-        shared.take_open()
+        shared.take_open().or(open)
     }
 }
 

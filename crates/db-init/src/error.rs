@@ -223,7 +223,10 @@ pub enum InitError {
         source: BackendError,
     },
     /// Earlier attempts failed so often that the circuit breaker admits none for now.
-    #[error("the database failed repeatedly, and the circuit breaker admits no attempt for now")]
+    #[error(
+        "the database failed repeatedly, and the circuit breaker admits no attempt {}",
+        until(*retry_after)
+    )]
     CircuitOpen {
         /// When to ask again at the earliest; `None` while the breaker is isolated by hand.
         retry_after: Option<Duration>,
@@ -269,6 +272,14 @@ pub enum InitError {
     /// Another caller's attempt is at work, and this call was not to join it.
     #[error("the database is being initialised by another caller")]
     AlreadyInProgress,
+}
+
+/// When the breaker admits an attempt again.
+fn until(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(
+        || "until it is released by hand".to_owned(),
+        |after| format!("for another {after:.1?}"),
+    )
 }
 
 /// A set of migrations that contradicts itself.
@@ -317,7 +328,6 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn new(field: &'static str, reason: &str) -> Self {
         Self {
             field,

@@ -1,15 +1,15 @@
 use std::{
     any::Any,
-    future::poll_fn,
+    future::{pending, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Duration,
 };
 
 use steadfast_sync::{BreakerOpen, BreakerPermit, Decision, RetryError};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::{
     AttemptError, Backend, Class, InitError, Phase, Status,
@@ -26,8 +26,25 @@ const CAPPED_TRIES: u32 = 2;
 pub(crate) struct Generation<B: Backend> {
     shared: Arc<Shared<B>>,
     generation: u64,
-    phase: Mutex<Phase>,
+    progress: Mutex<Progress>,
     has_ended: bool,
+}
+
+/// How far a generation is.
+#[derive(Clone, Copy)]
+struct Progress {
+    phase: Phase,
+    /// Whether an attempt is being made; if not, the next one is waited for.
+    is_at_work: bool,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Connect,
+            is_at_work: false,
+        }
+    }
 }
 
 /// Why an attempt failed, or was not begun.
@@ -41,7 +58,7 @@ impl<B: Backend> Generation<B> {
         Self {
             shared,
             generation,
-            phase: Mutex::new(Phase::Connect),
+            progress: Mutex::default(),
             has_ended: false,
         }
     }
@@ -74,10 +91,28 @@ impl<B: Backend> Generation<B> {
             outcome => outcome,
         };
         match &outcome {
-            Ok(_) => turn.keep_open(),
-            Err(_) => self.discard().await,
+            Ok(_) => {
+                turn.keep_open();
+                self.shared.failures.succeeded();
+            }
+            Err(error) => {
+                self.count_cut_off(error);
+                self.discard().await;
+            }
         }
         outcome
+    }
+
+    /// An attempt that panicked, or that the deadline cut off, has failed as well.
+    fn count_cut_off(&self, error: &InitError) {
+        let is_cut_off = matches!(
+            error,
+            InitError::Panicked { .. } | InitError::Deadline { .. }
+        );
+        if is_cut_off && self.progress().is_at_work {
+            let error = Chain(error).to_string();
+            self.shared.failures.failed(error.into());
+        }
     }
 
     /// Runs the attempts; a panic in one is an error.
@@ -118,6 +153,12 @@ impl<B: Backend> Generation<B> {
     }
 
     async fn attempt(&self, attempt: u32) -> Result<B::Pool, Fault> {
+        let (shared, generation) = (&self.shared, self.generation);
+        let connecting = Status::Connecting {
+            generation,
+            attempt,
+        };
+        shared.publish_from(generation, connecting);
         let permit = self.admit(attempt).await.map_err(Fault::NotAdmitted)?;
         match self.open(attempt).await {
             Ok(pool) => {
@@ -126,10 +167,11 @@ impl<B: Backend> Generation<B> {
             }
             Err(error) => {
                 permit.failure();
-                let (generation, cause) = (self.generation, Chain(&error).to_string());
-                tracing::warn!(generation, attempt, cause, "cannot initialise the database");
+                let (database, cause) = (shared.failures.name(), Chain(&error).to_string());
+                tracing::warn!(%database, generation, attempt, cause, "cannot initialise the database");
+                shared.failures.failed(cause.into());
+                self.rest();
                 self.discard().await;
-                self.enter(Phase::Connect);
                 Err(Fault::Failed(error))
             }
         }
@@ -153,11 +195,6 @@ impl<B: Backend> Generation<B> {
     async fn open(&self, attempt: u32) -> Result<B::Pool, AttemptError> {
         let (shared, generation) = (&self.shared, self.generation);
         self.enter(Phase::Connect);
-        let connecting = Status::Connecting {
-            generation,
-            attempt,
-        };
-        shared.publish_from(generation, connecting);
         let connected = shared.backend.connect().await;
         let pool = connected.map_err(AttemptError::Connect)?;
         shared.set_open(generation, pool.clone());
@@ -175,7 +212,9 @@ impl<B: Backend> Generation<B> {
         let migrated = shared.backend.migrate(&pool, &shared.migrations).await;
         let applied = migrated.map_err(AttemptError::Migrate)?;
         let applied: Vec<String> = applied.iter().map(ToString::to_string).collect();
-        tracing::info!(generation, attempt, ?applied, "database initialised");
+        let database = shared.failures.name();
+        tracing::info!(%database, generation, attempt, ?applied, "database initialised");
+        self.rest();
         Ok(pool)
     }
 
@@ -213,20 +252,61 @@ impl<B: Backend> Generation<B> {
         }
     }
 
-    /// Closes the pool of an attempt that failed.
+    /// Closes the pool of an attempt that failed or was stopped.
+    ///
+    /// The pool stays where a close finds it that runs out of patience, and that reports what has
+    /// not come back.
     async fn discard(&self) {
-        if let Some(pool) = self.shared.take_open_of(self.generation) {
-            // Out of time, it is dropped, which closes its connections too, only later.
-            let _ = timeout(DISCARD_WITHIN, self.shared.backend.close(&pool)).await;
+        let shared = &self.shared;
+        let Some(pool) = shared.open_of(self.generation) else {
+            return;
+        };
+        tokio::select! {
+            biased;
+            () = shared.backend.close(&pool) => {}
+            () = self.patience() => {
+                // It is dropped, which closes its connections too, only later.
+                let database = shared.failures.name();
+                let leaked = shared.backend.stats(&pool).in_use();
+                let within = DISCARD_WITHIN;
+                tracing::warn!(%database, leaked, ?within, "database connections leaked");
+            }
+        }
+        drop(shared.take_open_of(self.generation));
+    }
+
+    /// Ends when a pool has taken too long to close. When the generation is stopped, that is for
+    /// the close to say, which then drops the generation.
+    async fn patience(&self) {
+        sleep(DISCARD_WITHIN).await;
+        if self.shared.is_stopped(self.generation) {
+            pending::<()>().await;
         }
     }
 
+    /// An attempt enters a phase.
     fn enter(&self, phase: Phase) {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+        *self.locked() = Progress {
+            phase,
+            is_at_work: true,
+        };
+    }
+
+    /// An attempt has ended.
+    fn rest(&self) {
+        *self.locked() = Progress::default();
     }
 
     fn phase(&self) -> Phase {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+        self.progress().phase
+    }
+
+    fn progress(&self) -> Progress {
+        *self.locked()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -68,6 +68,7 @@
 
 mod database;
 
+mod alert;
 mod builder;
 mod generation;
 mod shared;
@@ -95,6 +96,7 @@ pub use adapters::postgres::{PostgresBackend, PostgresOptions, classify_postgres
 pub use adapters::sqlite::{
     SqliteBackend, SqliteFileError, SqliteOptions, SqlitePools, classify_sqlite,
 };
+pub use alert::{ALERT_BUFFER, Alert};
 pub use builder::DatabaseBuilder;
 pub use class::Class;
 pub use database::Database;
@@ -108,5 +110,5 @@ pub use migration::{Dialect, Migration, MigrationId, MigrationSet};
 pub use ports::Backend;
 #[cfg(any(test, feature = "mocks"))]
 pub use ports::MockBackend;
-pub use status::{CloseReport, Phase, PoolStats, Status};
+pub use status::{CloseReport, DatabaseSnapshot, Phase, PoolStats, Status};
 pub use work::{Work, WorkError};

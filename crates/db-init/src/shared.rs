@@ -4,7 +4,7 @@ use steadfast_clock::Clock;
 use steadfast_sync::{CircuitBreaker, Retry};
 use tokio::sync::{self, watch};
 
-use crate::{Backend, InitError, MigrationSet, Status};
+use crate::{Backend, InitError, MigrationSet, Status, alert::Failures};
 
 /// What a [`Database`](crate::Database) shares with its attempts, which outlive the call that
 /// began them.
@@ -14,6 +14,7 @@ pub(crate) struct Shared<B: Backend> {
     pub(crate) retry: Retry,
     pub(crate) breaker: CircuitBreaker,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) failures: Failures,
     /// Held by whoever opens or closes a pool: one at a time.
     turn: sync::Mutex<()>,
     /// The pool that exists, published or not, and the generation that opened it. Only changed
@@ -34,6 +35,7 @@ impl<B: Backend> Shared<B> {
         retry: Retry,
         breaker: CircuitBreaker,
         clock: Arc<dyn Clock>,
+        failures: Failures,
     ) -> Self {
         Self {
             backend,
@@ -41,6 +43,7 @@ impl<B: Backend> Shared<B> {
             retry,
             breaker,
             clock,
+            failures,
             turn: sync::Mutex::default(),
             open: Mutex::new(None),
             stopped: watch::Sender::new(0),
@@ -112,6 +115,13 @@ impl<B: Backend> Shared<B> {
 
     pub(crate) fn take_open(&self) -> Option<B::Pool> {
         locked(&self.open).take().map(|(_, pool)| pool)
+    }
+
+    /// The pool that this generation has opened, which stays where a close finds it.
+    pub(crate) fn open_of(&self, generation: u64) -> Option<B::Pool> {
+        let open = locked(&self.open);
+        let own = open.as_ref().filter(|open| open.0 == generation);
+        own.map(|(_, pool)| pool.clone())
     }
 
     /// The pool that this generation has opened. A generation that was stopped may get its turn

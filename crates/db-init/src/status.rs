@@ -11,7 +11,7 @@ use crate::InitError;
 pub enum Status {
     /// Never initialised, or every caller of the last initialisation went away.
     Idle,
-    /// Opening the pool.
+    /// Opening the pool, waiting to try again, or waiting for the circuit breaker.
     Connecting {
         /// The generation at work.
         generation: u64,
@@ -40,7 +40,8 @@ pub enum Status {
         /// The generation that was closed.
         generation: u64,
     },
-    /// The last generation failed; the next call starts a new one.
+    /// The last generation failed, or the circuit breaker refused it; the next call starts a new
+    /// one.
     Failed {
         /// The generation that failed.
         generation: u64,
@@ -91,6 +92,24 @@ impl fmt::Display for Status {
             }
         }
     }
+}
+
+/// How a [`Database`](crate::Database) was at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DatabaseSnapshot {
+    /// Its [name](crate::DatabaseBuilder::name).
+    pub name: Arc<str>,
+    /// Where it stands.
+    pub status: Status,
+    /// How often it failed in a row: attempts that failed, panicked or were cut off by the
+    /// deadline, since it was ready last. Closing it does not reset the number, and what the
+    /// circuit breaker refuses is no failure.
+    pub failures: u32,
+    /// The last failure with its causes, also when it works again.
+    pub last_error: Option<Arc<str>>,
+    /// What its pool holds; `None` unless it is ready.
+    pub stats: Option<PoolStats>,
 }
 
 /// The step of an attempt to initialise.

@@ -88,6 +88,33 @@ async fn close_during_initialisation_gives_joiners_shut_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn failed_database_is_closed_and_can_be_initialised_again() {
+    let (server, database) = memory();
+    server.set_down(true);
+    let outcome = timeout(2 * LONG, database.initialize()).await.unwrap();
+    outcome.unwrap_err();
+    assert!(matches!(
+        database.status(),
+        Status::Failed { generation: 1, .. }
+    ));
+    let report = database.close(LONG).await;
+    assert!(report.complete, "{report:?}");
+    assert_eq!(
+        (report.generation, report.leaked),
+        (0, 0),
+        "nothing was open"
+    );
+    assert!(matches!(
+        database.status(),
+        Status::Closed { generation: 1 }
+    ));
+    server.set_down(false);
+    tokio::time::sleep(LONG).await;
+    database.initialize().await.unwrap();
+    assert!(matches!(database.status(), Status::Ready { generation: 2 }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn attempt_that_nobody_polls_does_not_hold_up_close() {
     let gate = Gated::new(Phase::Migrate);
     let database = Database::builder(gate.clone()).build().unwrap();

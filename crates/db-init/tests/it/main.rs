@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alerts;
 mod classification;
 mod close;
 mod example;
 mod gated;
 mod joining;
+mod leaks;
 mod mocked;
 mod overlap;
 mod postgres;
