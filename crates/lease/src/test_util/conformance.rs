@@ -1,28 +1,20 @@
 //! What any [`LockBackend`] must do: call [`all`] from a test of yours.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{Grant, LockBackend};
 
+mod dropped;
+
+pub use dropped::{
+    dropped_attempt_expires, dropped_release_frees_or_not, dropped_renewal_extends_or_not,
+    dropped_run_expires,
+};
+
 /// How many tasks ask for one lease at once.
 const CROWD: usize = 50;
-
-/// After how many polls an attempt must have ended.
-const MAX_POLLS: usize = 200;
-
-/// How long an attempt that was dropped may hold up the next ones, in its times to live.
-const DROPPED_FOR: u32 = 100;
 
 /// Runs the whole suite.
 ///
@@ -47,6 +39,9 @@ pub async fn all(backend: Arc<dyn LockBackend>, prefix: &str, ttl: Duration) {
     stale_grant_is_powerless(&*backend, &key("stale"), ttl).await;
     fences_grow(&*backend, &key("fences"), ttl).await;
     dropped_attempt_expires(&*backend, &key("dropped"), ttl / 5).await;
+    dropped_renewal_extends_or_not(&*backend, &key("dropped renewal")).await;
+    dropped_release_frees_or_not(&*backend, &key("dropped release")).await;
+    dropped_run_expires(backend, &key("dropped run"), ttl / 5).await;
 }
 
 /// A held lease is refused to everybody, the holder's namesake included, until it is released.
@@ -244,47 +239,6 @@ pub async fn fences_grow(backend: &dyn LockBackend, key: &str, ttl: Duration) {
     }
 }
 
-/// An attempt that is dropped, after whatever number of polls, leaves nobody with the lease, or a
-/// lease that expires; the fences that are given out later grow.
-///
-/// # Cancel safety
-///
-/// As [`all`].
-///
-/// # Panics
-///
-/// As [`all`].
-pub async fn dropped_attempt_expires(backend: &dyn LockBackend, key: &str, ttl: Duration) {
-    let mut last = 0;
-    for polls in 0..MAX_POLLS {
-        let outcome = polled(polls, backend.try_acquire(key, "dropped", ttl)).await;
-        let has_ended = outcome.is_some();
-        let grant = match outcome {
-            Some(Ok(Some(grant))) => grant,
-            Some(Err(error)) => panic!("an attempt failed: {error}"),
-            // It was dropped, or one that was dropped before has been carried out late.
-            None | Some(Ok(None)) => {
-                let wait = timeout(ttl * DROPPED_FOR, acquire_when_free(backend, key, ttl));
-                let Ok(grant) = wait.await else {
-                    panic!("an attempt dropped after {polls} polls holds the lease for good");
-                };
-                grant
-            }
-        };
-        assert!(
-            last < grant.fence,
-            "fence {} came after {last}, and an attempt dropped after {polls} polls",
-            grant.fence
-        );
-        last = grant.fence;
-        backend.release(&grant).await.expect("a release succeeds");
-        if has_ended {
-            return;
-        }
-    }
-    panic!("an attempt took more than {MAX_POLLS} polls");
-}
-
 /// Two backends on the same storage, such as those of two processes or that of one before and after
 /// its restart, know each other's leases and fences.
 ///
@@ -316,34 +270,6 @@ pub async fn another_backend_goes_on(
         assert!(grant.fence < expires.fence, "a fence came again");
         sleep(ttl + ttl / 2).await;
         last = expires.fence;
-    }
-}
-
-/// The output, unless the future is dropped after `polls` polls.
-async fn polled<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut left = polls;
-    poll_fn(|cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
-
-async fn acquire_when_free(backend: &dyn LockBackend, key: &str, ttl: Duration) -> Grant {
-    loop {
-        let outcome = backend.try_acquire(key, "suite", ttl).await;
-        match outcome.expect("an attempt succeeds") {
-            Some(grant) => return grant,
-            None => sleep(ttl / 10).await,
-        }
     }
 }
 
