@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use steadfast_lease::{LeaseContext, LeaseLock, PostgresBackend, SqliteBackend};
+use steadfast_lease::{LeaseContext, LeaseLock, LockBackend, PostgresBackend, SqliteBackend};
 use steadfast_testkit::{ChildProcess, FaultProxy, PrivatePostgres, Random, seed, server_or_skip};
 use tokio::{
     task::JoinSet,
@@ -41,8 +41,8 @@ async fn write_on(log: &Log, cx: LeaseContext, writes: u64) {
     }
 }
 
-pub(crate) fn short_lock(backend: impl steadfast_lease::LockBackend, owner: &str) -> LeaseLock {
-    let lock = LeaseLock::builder(Arc::new(backend), KEY, owner).ttl(TTL);
+pub(crate) fn short_lock(backend: Arc<dyn LockBackend>, owner: &str) -> LeaseLock {
+    let lock = LeaseLock::builder(backend, KEY, owner).ttl(TTL);
     let lock = lock.acquire_timeout(Duration::from_secs(600));
     lock.build().unwrap()
 }
@@ -63,7 +63,7 @@ async fn process() {
     let (number, file) = role.split_once(' ').unwrap();
     let log = Log::sqlite(Path::new(file)).await;
     let Log::Sqlite(pool) = &log else { return };
-    let lock = short_lock(SqliteBackend::new(pool.clone()), number);
+    let lock = short_lock(Arc::new(SqliteBackend::new(pool.clone())), number);
     candidate(lock, log, Random::new(number.parse().unwrap())).await;
 }
 
@@ -120,7 +120,8 @@ async fn candidates_whose_postgres_is_hurt_never_overlap() {
     for index in 0..CANDIDATES {
         let log = Log::postgres(&through);
         let Log::Postgres(pool) = &log else { continue };
-        let lock = short_lock(PostgresBackend::new(pool.clone()), &index.to_string());
+        let backend = Arc::new(PostgresBackend::new(pool.clone()));
+        let lock = short_lock(backend, &index.to_string());
         candidates.spawn(candidate(lock, log, Random::new(random.below(1 << 32))));
     }
     let mut faults = 0;

@@ -36,6 +36,15 @@ pub(crate) enum Failed {
 }
 
 impl Log {
+    /// The log at a `postgres://` URL or in a file.
+    pub(crate) async fn at(database: &str) -> Self {
+        if database.starts_with("postgres://") {
+            Self::postgres(database)
+        } else {
+            Self::sqlite(Path::new(database)).await
+        }
+    }
+
     /// The log in the file at `path`, whose tables are there.
     pub(crate) async fn sqlite(path: &Path) -> Self {
         let options = SqliteConnectOptions::new()
@@ -57,13 +66,15 @@ impl Log {
     pub(crate) async fn create_tables(&self) {
         match self {
             Self::Sqlite(pool) => {
-                let own = "CREATE TABLE log (id INTEGER PRIMARY KEY, fence INTEGER NOT NULL)";
+                let own = "CREATE TABLE log (id INTEGER PRIMARY KEY, fence INTEGER NOT NULL);
+                           CREATE TABLE note (text TEXT NOT NULL)";
                 for sql in MIGRATIONS.iter().map(|it| it.1).chain([own]) {
                     sqlx::raw_sql(sql).execute(pool).await.unwrap();
                 }
             }
             Self::Postgres(pool) => {
-                let own = "CREATE TABLE log (id bigserial PRIMARY KEY, fence bigint NOT NULL)";
+                let own = "CREATE TABLE log (id bigserial PRIMARY KEY, fence bigint NOT NULL);
+                           CREATE TABLE note (text text NOT NULL)";
                 for sql in MIGRATIONS.iter().map(|it| it.2).chain([own]) {
                     sqlx::raw_sql(sql).execute(pool).await.unwrap();
                 }
@@ -101,6 +112,24 @@ impl Log {
     /// The fences of all writes, in the order in which they were done.
     pub(crate) async fn fences(&self) -> Vec<i64> {
         let select = "SELECT fence FROM log ORDER BY id";
+        match self {
+            Self::Sqlite(pool) => sqlx::query_scalar(select).fetch_all(pool).await.unwrap(),
+            Self::Postgres(pool) => sqlx::query_scalar(select).fetch_all(pool).await.unwrap(),
+        }
+    }
+
+    /// What should not have been seen.
+    pub(crate) async fn note(&self, text: &str) {
+        let insert = "INSERT INTO note (text) VALUES ($1)";
+        let noted = match self {
+            Self::Sqlite(pool) => sqlx::query(insert).bind(text).execute(pool).await.map(drop),
+            Self::Postgres(pool) => sqlx::query(insert).bind(text).execute(pool).await.map(drop),
+        };
+        noted.unwrap();
+    }
+
+    pub(crate) async fn notes(&self) -> Vec<String> {
+        let select = "SELECT text FROM note";
         match self {
             Self::Sqlite(pool) => sqlx::query_scalar(select).fetch_all(pool).await.unwrap(),
             Self::Postgres(pool) => sqlx::query_scalar(select).fetch_all(pool).await.unwrap(),

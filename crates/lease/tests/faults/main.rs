@@ -9,6 +9,7 @@
 
 mod chaos;
 mod cut_off;
+mod electors;
 mod hurt;
 mod log;
 mod redis_chaos;

@@ -94,7 +94,7 @@ async fn candidates_whose_redis_is_hurt_never_write_out_of_order() {
     let mut candidates = JoinSet::new();
     for number in 0..CANDIDATES {
         let client = Client::open(format!("redis://{}", proxy.addr())).unwrap();
-        let lock = short_lock(RedisBackend::new(client), &number.to_string());
+        let lock = short_lock(Arc::new(RedisBackend::new(client)), &number.to_string());
         let (log, beliefs) = (log.clone(), Arc::clone(&beliefs));
         let random = Random::new(random.below(1 << 32));
         candidates.spawn(candidate(number, lock, log, beliefs, random));

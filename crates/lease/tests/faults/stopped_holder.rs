@@ -1,7 +1,7 @@
 //! A holder whose process is stopped for longer than its lease lives, and then goes on: no clock
 //! of its own can keep it from writing, the fence does.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use redis::Client;
 use steadfast_lease::{LeaseContext, LockBackend, PostgresBackend, RedisBackend, SqliteBackend};
@@ -56,19 +56,8 @@ async fn hold(log: Log, backend: Arc<dyn LockBackend>, writes: Writes) {
     assert!(outcome.is_err(), "the lease was lost");
 }
 
-impl Log {
-    /// The log at a `postgres://` URL or in a file.
-    async fn at(database: &str) -> Self {
-        if database.starts_with("postgres://") {
-            Self::postgres(database)
-        } else {
-            Self::sqlite(Path::new(database)).await
-        }
-    }
-}
-
 /// The leases beside the log, or in the Redis at the URL `leases`.
-fn backend(log: &Log, leases: &str) -> Arc<dyn LockBackend> {
+pub(crate) fn backend(log: &Log, leases: &str) -> Arc<dyn LockBackend> {
     match log {
         _ if leases.starts_with("redis://") => {
             Arc::new(RedisBackend::new(Client::open(leases).unwrap()))
