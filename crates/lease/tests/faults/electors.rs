@@ -8,6 +8,8 @@ use steadfast_testkit::{
     ChildProcess, PrivatePostgres, PrivateRedis, Random, seed, server_or_skip,
 };
 
+use tokio::{sync::watch, task::JoinSet};
+
 use crate::{
     chaos::{CANDIDATES, checked, short_lock},
     hurt::{MAX_FAULT, for_soak_time, pause},
@@ -18,7 +20,6 @@ use crate::{
 /// The fence whose work runs in this process; none is 0.
 static RUNNING: AtomicU64 = AtomicU64::new(0);
 
-/// On one thread, where the one who watches has its turn whenever the elector waits.
 #[tokio::test]
 async fn process() {
     let Some(role) = ChildProcess::role() else {
@@ -30,7 +31,14 @@ async fn process() {
     let lock = short_lock(backend(&log, leases), number);
     let written = log.clone();
     let elector = Elector::builder(lock).start(move |cx| lead(written.clone(), cx));
-    let mut state = elector.subscribe();
+    let mut watching = JoinSet::new();
+    watching.spawn(watch(elector.subscribe(), log));
+    watching.join_all().await;
+}
+
+/// Notes what should not be seen. On one thread, a task has its turn before a task that is woken
+/// after it: every state is seen that is not replaced at once.
+async fn watch(mut state: watch::Receiver<ElectorState>, log: Log) {
     let mut last = *state.borrow_and_update();
     loop {
         state.changed().await.unwrap();

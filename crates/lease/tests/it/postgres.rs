@@ -87,6 +87,48 @@ async fn attempt_that_waited_for_the_row_goes_by_the_time_after_the_wait() {
     until(&pool, from_then_on).await;
 }
 
+/// On one machine client and server have one clock: the server's is moved by a function of its
+/// sessions that hides the real one.
+#[tokio::test]
+async fn lease_goes_by_the_time_of_the_server() {
+    let Some((_server, pool)) = start().await else {
+        return;
+    };
+    let moved = "CREATE SCHEMA moved;
+        CREATE TABLE moved.ahead (by interval);
+        INSERT INTO moved.ahead VALUES ('1 hour');
+        CREATE FUNCTION moved.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql
+          AS 'SELECT pg_catalog.clock_timestamp() + by FROM moved.ahead'";
+    sqlx::raw_sql(moved).execute(&pool).await.unwrap();
+    let options = (*pool.connect_options()).clone();
+    let options = options.options([("search_path", "moved,public,pg_catalog")]);
+    let sessions = PgPoolOptions::new().connect_with(options).await.unwrap();
+    let backend = PostgresBackend::new(sessions);
+    let acquire = async |owner| backend.try_acquire("key", owner, 600 * SEC).await.unwrap();
+    let set = async |ahead: &str| {
+        let update = sqlx::query("UPDATE moved.ahead SET by = $1::text::interval").bind(ahead);
+        update.execute(&pool).await.unwrap();
+    };
+    let first = acquire("a").await.expect("it is free");
+    assert_eq!(
+        acquire("b").await,
+        None,
+        "it ends an hour and ten minutes from now"
+    );
+    set("1 hour 9 minutes").await;
+    assert!(backend.renew(&first, 600 * SEC).await.unwrap().is_some());
+    set("1 hour 18 minutes").await;
+    assert_eq!(acquire("b").await, None, "it was extended");
+    set("1 hour 20 minutes").await;
+    assert_eq!(
+        backend.renew(&first, SEC).await.unwrap(),
+        None,
+        "it has ended"
+    );
+    let second = acquire("b").await.expect("it has ended");
+    assert!(first.fence < second.fence);
+}
+
 #[tokio::test]
 async fn fence_is_kept_with_the_lease_of_another_client() {
     let Some((server, mut pool)) = start().await else {
