@@ -14,8 +14,8 @@
 //! - Each grant of a key has a higher *fence* than the one before. No lock that expires can keep a
 //!   holder that was asleep from waking up and writing; a target that refuses lower fences than it
 //!   has seen can.
-//! - The work's token is cancelled on any doubt: when the backend says that the lease is gone, and
-//!   when it could not be renewed until the margin before its expiry.
+//! - The work's token is cancelled on any doubt: when the backend says that the lease is gone, fails
+//!   for good or panics, and when it could not be renewed until the margin before its expiry.
 //! - The lease is released only after the work has returned, also by an elector that resigns.
 //! - Every call of a backend, and every wait for a lease, has a time limit.
 //!
@@ -27,6 +27,12 @@
 //! | `SqliteBackend` | processes of one host | always, with `synchronous = FULL` also over a loss of power | the host's monotonic clock (Linux) |
 //! | `PostgresBackend` | clients of one server | as far as its commits are durable | the server's time of day |
 //! | `RedisBackend` | clients of one primary, unless it loses its data | unless its clock goes back when it loses its data | the server's |
+//!
+//! Redis is best effort, because it answers before a write is on a disk or a replica: after a
+//! restart or a failover without the lease it grants it again while the first holder, until its next
+//! renewal, believes that it still has it. Fences grow over that, as they are made of the server's
+//! time, and a target that compares them refuses the first holder's late writes. Without such a
+//! target, use Redis for work that two may do at once now and then.
 //!
 //! # Features
 //!
