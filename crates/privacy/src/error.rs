@@ -71,6 +71,22 @@ pub enum PrivacyError {
     },
 }
 
+impl PrivacyError {
+    /// Whether the same call may succeed later: the log or the lock was not to be had for now.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Incomplete { .. } => false,
+            Self::Log { source, .. } => source.is_transient(),
+            Self::Lock {
+                source: LeaseError::Acquire { source, .. },
+                ..
+            } => source.is_transient(),
+            Self::Lock { .. } => true,
+        }
+    }
+}
+
 /// A builder was given what does not work.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{field} {problem}")]

@@ -84,11 +84,43 @@ impl From<NotificationError> for Problem {
 
 impl From<PrivacyError> for Problem {
     fn from(error: PrivacyError) -> Self {
-        match error {
-            PrivacyError::Log { ref source, .. } if source.is_transient() => {
-                Self::unavailable(&error)
-            }
-            _ => Self::internal(&error),
+        if error.is_transient() {
+            Self::unavailable(&error)
+        } else {
+            Self::internal(&error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse as _;
+    use steadfast_lease::{BackendError, LeaseError};
+    use steadfast_privacy::{Operation, PortError};
+
+    use super::*;
+
+    #[test]
+    fn lock_and_log_of_privacy_that_are_away_for_now_are_503_and_others_500() {
+        let lock = |source| {
+            let key = "privacy/cleanup".into();
+            let source = LeaseError::Acquire { key, source };
+            let operation = Operation::Cleanup;
+            PrivacyError::Lock { operation, source }
+        };
+        let log = |source| PrivacyError::Log {
+            action: "list runs",
+            source,
+        };
+        for (error, status) in [
+            (lock(BackendError::transient("database is locked")), 503),
+            (lock(BackendError::permanent("no such table")), 500),
+            (log(PortError::transient("database is locked")), 503),
+            (log(PortError::permanent("no such table")), 500),
+        ] {
+            let text = error.to_string();
+            let response = Problem::from(error).into_response();
+            assert_eq!(response.status().as_u16(), status, "{text}");
         }
     }
 }

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use steadfast_lifecycle::{Health, Service, ServiceError, ServiceSpec, StartContext, StopContext};
+use steadfast_privacy::PrivacyError;
 
 use super::{assembly::Assembly, slot::Slot};
 use crate::adapters::privacy::plan;
@@ -30,9 +31,9 @@ impl Service for PrivacyService {
     async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
         let assembly = self.assembly.get()?;
         let recovered = assembly.privacy.recover().await;
-        let failed = recovered.map_err(ServiceError::permanent)?;
-        if failed > 0 {
-            tracing::warn!(failed, "runs were cut off when their process died");
+        let cut_off = recovered.map_err(failed)?;
+        if cut_off > 0 {
+            tracing::warn!(cut_off, "runs were cut off when their process died");
         }
         plan(&assembly.privacy_jobs)
             .await
@@ -54,5 +55,16 @@ impl Service for PrivacyService {
             Some(assembly) if assembly.privacy_jobs.is_running().await => Health::healthy(),
             _ => Health::unhealthy("the privacy scheduler does not run"),
         }
+    }
+}
+
+/// With all that lies behind it: what is told of an optional service is its own words.
+fn failed(error: PrivacyError) -> ServiceError {
+    let is_transient = error.is_transient();
+    let text = format!("{:#}", anyhow::Error::new(error));
+    if is_transient {
+        ServiceError::transient(text)
+    } else {
+        ServiceError::permanent(text)
     }
 }
