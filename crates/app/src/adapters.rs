@@ -2,5 +2,6 @@
 
 pub mod accounts;
 pub mod hub;
+pub mod leases;
 pub mod privacy;
 pub mod sqlite;

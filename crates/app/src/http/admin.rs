@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     accounts::{Role, Scope},
-    adapters::sqlite::GuardedPool,
+    adapters::{leases::HeldLease, sqlite::GuardedPool},
     alerts::Alert,
 };
 
@@ -32,6 +32,8 @@ struct HealthView {
     status: &'static str,
     services: Vec<ServiceView>,
     database: DatabaseView,
+    /// Those that this process holds, the oldest first.
+    leases: Vec<LeaseView>,
     alerts: AlertsView,
 }
 
@@ -100,6 +102,20 @@ struct BreakerView {
     refused: u64,
 }
 
+/// A lease: what only one process at a time does.
+#[derive(Debug, Serialize, ToSchema)]
+struct LeaseView {
+    name: String,
+    /// Who holds it.
+    owner: String,
+    /// Grows with each grant of this name.
+    fence: u64,
+    /// How long it has been held.
+    age_seconds: f64,
+    /// For how long it holds if it is not renewed.
+    remaining_seconds: f64,
+}
+
 /// What is wrong, and what was.
 #[derive(Debug, Serialize, ToSchema)]
 struct AlertsView {
@@ -136,6 +152,7 @@ async fn health(State(api): State<Api>, caller: Caller) -> Result<axum::Json<Hea
             generation: status.generation(),
             pools: api.pools.iter().map(PoolView::new).collect(),
         },
+        leases: api.leases.held().iter().map(LeaseView::new).collect(),
         alerts: AlertsView {
             active: api.alerts.active(),
             recent: api.alerts.recent(),
@@ -167,6 +184,18 @@ impl ServiceView {
             detail: service.detail.as_deref().map(str::to_owned),
             failures_in_a_row: service.failures,
             last_error: service.last_error.as_deref().map(str::to_owned),
+        }
+    }
+}
+
+impl LeaseView {
+    fn new(lease: &HeldLease) -> Self {
+        Self {
+            name: lease.grant.key.to_string(),
+            owner: lease.grant.owner.to_string(),
+            fence: lease.grant.fence,
+            age_seconds: lease.age.as_secs_f64(),
+            remaining_seconds: lease.remaining.as_secs_f64(),
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{RequestLimits, Tickets};
 use crate::{
     accounts::{Accounts, User},
-    adapters::sqlite::GuardedPool,
+    adapters::{leases::WatchedLeases, sqlite::GuardedPool},
     alerts::Alerts,
 };
 
@@ -30,6 +30,8 @@ pub struct ApiParts {
     pub schedules: Arc<Schedules>,
     /// Users' notifications.
     pub notifications: Arc<Notifications>,
+    /// The leases that this process holds.
+    pub leases: WatchedLeases,
     /// Retention and compliance.
     pub privacy: Arc<Privacy>,
     /// The scheduler of the privacy operations.

@@ -17,6 +17,7 @@ use crate::{
     adapters::{
         accounts::AccountUsers,
         hub::{ChannelHistory, HubPush, TokenAuthenticator, TopicAuthorizer},
+        leases::WatchedLeases,
         privacy::PrivacyRuns,
         sqlite::{
             GuardedJobStore, GuardedPool, SqliteAccountStore, SqliteNotificationStore,
@@ -46,6 +47,7 @@ pub(super) struct Assembly {
     pub(super) schedules: Arc<Schedules>,
     pub(super) scheduler: Scheduler,
     pub(super) relay: OutboxRelay,
+    pub(super) leases: WatchedLeases,
     pub(super) privacy: Arc<Privacy>,
     pub(super) privacy_jobs: Scheduler,
 }
@@ -104,7 +106,10 @@ impl Assembly {
         let privacy_store = Arc::new(SqlitePrivacyStore::new(reader.clone(), writer.clone()));
         // In the database, so that the operations of another process on it are kept out too.
         let leases = Arc::new(SqliteLeases::new(pools.writer.clone()));
-        let privacy = Privacy::builder(privacy_store.clone(), privacy_store, leases)
+        let leases = WatchedLeases::new(leases, clock.clone());
+        let locks = Arc::new(leases.clone());
+        let privacy = Privacy::builder(privacy_store.clone(), privacy_store, locks)
+            .owner(format!("steadfast serve, process {}", std::process::id()))
             .clock(clock.clone())
             .build()?;
         let privacy = Arc::new(privacy);
@@ -122,6 +127,7 @@ impl Assembly {
             schedules: Arc::new(schedules),
             scheduler,
             relay,
+            leases,
             privacy,
             privacy_jobs,
         })

@@ -49,6 +49,7 @@ impl HttpService {
             accounts: assembly.accounts.clone(),
             schedules: assembly.schedules.clone(),
             notifications: assembly.notifications.clone(),
+            leases: assembly.leases.clone(),
             privacy: assembly.privacy.clone(),
             privacy_jobs: assembly.privacy_jobs.clone(),
             hub: assembly.hub.clone(),
