@@ -57,6 +57,10 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
     );
     metrics::describe_counter!("steadfast_alerts_total", "Alerts that came up");
     metrics::describe_gauge!("steadfast_alert_active", "Whether an alert is active");
+    metrics::describe_gauge!(
+        "steadfast_database_connections",
+        "Connections of each pool of the database that are open"
+    );
     metrics::describe_gauge!("steadfast_service_up", "Whether a service is up");
     Ok(handle)
 }

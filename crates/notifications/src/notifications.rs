@@ -67,7 +67,10 @@ impl Notifications {
             ids,
             signal,
             clock: Arc::new(SystemClock),
-            in_flight: AsyncLock::new(),
+            in_flight: AsyncLock::builder()
+                .name("publications of a key")
+                .build()
+                .unwrap_or_default(),
         }
     }
 

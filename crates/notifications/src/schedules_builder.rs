@@ -77,7 +77,10 @@ impl SchedulesBuilder {
             jobs: self.jobs,
             ids: self.ids,
             clock: self.clock,
-            locks: AsyncLock::new(),
+            locks: AsyncLock::builder()
+                .name("schedules of a user")
+                .build()
+                .unwrap_or_default(),
             min_interval: self.min_interval,
             max_per_user: self.max_per_user,
         })

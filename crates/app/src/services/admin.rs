@@ -97,6 +97,15 @@ fn measure(lifecycle: &LifecycleHandle, assembly: &Slot<Assembly>) {
     let Some(assembly) = assembly.peek() else {
         return;
     };
+    for guarded in &assembly.pools {
+        let (pool, name) = (guarded.pool(), guarded.name());
+        let idle = pool.num_idle() as f64;
+        let in_use = (f64::from(pool.size()) - idle).max(0.0);
+        for (state, connections) in [("idle", idle), ("in_use", in_use)] {
+            let labels = [("pool", name.to_owned()), ("state", state.to_owned())];
+            metrics::gauge!("steadfast_database_connections", &labels).set(connections);
+        }
+    }
     let stats = assembly.hub.stats();
     metrics::gauge!("steadfast_hub_connections").set(stats.connections as f64);
     metrics::gauge!("steadfast_hub_subscriptions").set(stats.subscriptions as f64);

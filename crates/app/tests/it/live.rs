@@ -246,8 +246,7 @@ async fn fires_and_their_lateness_are_measured() {
     ];
     let measured = async {
         loop {
-            let metrics = reqwest::get(format!("{}/metrics", server.admin_url));
-            let metrics = metrics.await.unwrap().text().await.unwrap();
+            let metrics = server.metrics().await;
             if lines.iter().all(|line| metrics.contains(line)) {
                 return;
             }

@@ -6,6 +6,7 @@
 )]
 
 mod accounts;
+mod alerts;
 mod api_errors;
 mod burst;
 mod client;

@@ -37,6 +37,15 @@ pub(crate) struct Server {
     data: TempDir,
 }
 
+/// A server that begins to start: its probes and metrics answer already.
+pub(crate) struct Starting {
+    child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+    stderr: tokio::task::JoinHandle<String>,
+    pub(crate) admin_url: String,
+    data: TempDir,
+}
+
 impl Server {
     /// Starts on a new data directory; schedules may fire each second.
     pub(crate) async fn start() -> Self {
@@ -50,41 +59,12 @@ impl Server {
 
     /// Starts with these variables beside and above the usual ones.
     pub(crate) async fn start_with(data: TempDir, variables: &[(&str, &str)]) -> Self {
-        let mut command = steadfast(&["serve"]);
-        command
-            .env("STEADFAST_DATA_DIR", data.path())
-            .env("STEADFAST_LISTEN", "127.0.0.1:0")
-            .env("STEADFAST_ADMIN_LISTEN", "127.0.0.1:0")
-            .env("STEADFAST_MIN_INTERVAL", "1s")
-            .env("STEADFAST_DRAIN", "0s")
-            .env("STEADFAST_LOG", "info,steadfast=debug")
-            .envs(variables.iter().copied());
-        let mut child = command.spawn().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let stderr = tokio::spawn(async move {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).await.unwrap();
-            text
-        });
-        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let addresses = async {
-            let admin = address(&mut stdout, "probes and metrics at ").await;
-            (address(&mut stdout, "steadfast serves at ").await, admin)
-        };
-        match tokio::time::timeout(PATIENCE, addresses).await {
-            Ok((Some(url), Some(admin_url))) => Self {
-                child,
-                _stdout: stdout,
-                stderr,
-                url,
-                admin_url,
-                data,
-            },
-            _ => {
-                child.kill().await.unwrap();
-                panic!("the server did not come up: {}", stderr.await.unwrap());
-            }
-        }
+        Starting::begin(data, variables).await.up().await
+    }
+
+    /// The metrics as Prometheus gets them.
+    pub(crate) async fn metrics(&self) -> String {
+        metrics(&self.admin_url).await
     }
 
     pub(crate) fn setup_token_file(&self) -> PathBuf {
@@ -93,6 +73,10 @@ impl Server {
 
     pub(crate) fn data(&self) -> &Path {
         self.data.path()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// Ends the process as a power cut would, and hands back its data.
@@ -108,7 +92,7 @@ impl Server {
 
     /// Sends signals with nothing in between.
     pub(crate) async fn signals(&self, names: &[&str]) {
-        let pid = self.child.id().unwrap();
+        let pid = self.pid();
         let kills: Vec<_> = names
             .iter()
             .map(|name| format!("kill -s {name} {pid}"))
@@ -135,11 +119,76 @@ impl Server {
     }
 }
 
-async fn address(stdout: &mut Lines<BufReader<ChildStdout>>, before: &str) -> Option<String> {
-    while let Some(line) = stdout.next_line().await.unwrap() {
-        if let Some(url) = line.strip_prefix(before) {
-            return Some(url.to_owned());
+impl Starting {
+    pub(crate) async fn begin(data: TempDir, variables: &[(&str, &str)]) -> Self {
+        let mut command = steadfast(&["serve"]);
+        command
+            .env("STEADFAST_DATA_DIR", data.path())
+            .env("STEADFAST_LISTEN", "127.0.0.1:0")
+            .env("STEADFAST_ADMIN_LISTEN", "127.0.0.1:0")
+            .env("STEADFAST_MIN_INTERVAL", "1s")
+            .env("STEADFAST_DRAIN", "0s")
+            .env("STEADFAST_LOG", "info,steadfast=debug")
+            .envs(variables.iter().copied());
+        let mut child = command.spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let stderr = tokio::spawn(async move {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).await.unwrap();
+            text
+        });
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut starting = Self {
+            child,
+            stdout,
+            stderr,
+            admin_url: String::new(),
+            data,
+        };
+        match starting.address("probes and metrics at ").await {
+            Some(admin_url) => Self {
+                admin_url,
+                ..starting
+            },
+            None => starting.failed().await,
         }
     }
-    None
+
+    /// Waits until all of it is up.
+    pub(crate) async fn up(mut self) -> Server {
+        match self.address("steadfast serves at ").await {
+            Some(url) => Server {
+                child: self.child,
+                _stdout: self.stdout,
+                stderr: self.stderr,
+                url,
+                admin_url: self.admin_url,
+                data: self.data,
+            },
+            None => self.failed().await,
+        }
+    }
+
+    async fn address(&mut self, before: &str) -> Option<String> {
+        let read = async {
+            while let Some(line) = self.stdout.next_line().await.unwrap() {
+                if let Some(url) = line.strip_prefix(before) {
+                    return Some(url.to_owned());
+                }
+            }
+            None
+        };
+        tokio::time::timeout(PATIENCE, read).await.ok().flatten()
+    }
+
+    async fn failed(mut self) -> ! {
+        self.child.kill().await.unwrap();
+        panic!("the server did not come up: {}", self.stderr.await.unwrap());
+    }
+}
+
+/// The metrics that the admin listener at `url` shows.
+pub(crate) async fn metrics(url: &str) -> String {
+    let response = reqwest::get(format!("{url}/metrics")).await.unwrap();
+    response.text().await.unwrap()
 }

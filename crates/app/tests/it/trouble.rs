@@ -13,9 +13,10 @@ use crate::{
 };
 
 /// A connection of somebody else to the server's database.
-async fn intruder(data: &std::path::Path) -> SqliteConnection {
+pub(crate) async fn intruder(data: &std::path::Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new()
         .filename(data.join("steadfast.db"))
+        .create_if_missing(true)
         .busy_timeout(PATIENCE);
     SqliteConnection::connect_with(&options).await.unwrap()
 }
@@ -85,8 +86,7 @@ async fn locked_database_is_refused_fast_and_comes_back_by_itself() {
     let health = health.await.expect(200);
     let pool = named(&health["database"]["pools"], "name", "database-writer");
     assert_ne!(pool["breaker"]["state"], "closed", "{health}");
-    let metrics = reqwest::get(format!("{}/metrics", server.admin_url)).await;
-    let metrics = metrics.unwrap().text().await.unwrap();
+    let metrics = server.metrics().await;
     let gauge = "steadfast_alert_active{alert=\"breaker_open\",subject=\"database-writer\"} 1";
     assert!(metrics.contains(gauge), "{metrics}");
     // What only reads goes on.
