@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use steadfast_scheduler::{
     ClaimRequest, Claimed, FinishedRun, Job, JobKey, JobStatus, JobStore, RunId, RunNow,
-    SqliteJobStore, StoreError, Upserted,
+    SqliteJobStore, StoreError, Upserted, Wake,
 };
 
 use super::GuardedPool;
@@ -125,6 +125,14 @@ impl JobStore for GuardedJobStore {
     async fn purge_runs(&self, namespace: &str, before: Timestamp, limit: u32) -> Outcome<u64> {
         let purge = self.writes.purge_runs(namespace, before, limit);
         self.write("purge old runs", purge).await
+    }
+
+    async fn time(&self) -> Outcome<Option<Timestamp>> {
+        self.reads.time().await
+    }
+
+    async fn watch(&self, namespace: &str, wake: Wake) {
+        self.reads.watch(namespace, wake).await;
     }
 }
 
