@@ -19,6 +19,25 @@ fn renewal_that_would_come_too_late_is_refused() {
     );
 }
 
+/// Of 30 s, 29.698 can be relied on, and 26.698 are left by the margin.
+#[test]
+fn renewal_at_the_moment_of_the_cancellation_is_refused_and_one_just_before_it_is_not() {
+    let at = |millis| {
+        let renew_every = Duration::from_millis(millis);
+        move |builder: LeaseLockBuilder| {
+            builder
+                .ttl(30 * SEC)
+                .margin(3 * SEC)
+                .renew_every(renew_every)
+        }
+    };
+    let error = refused("key", at(26_698));
+    assert!(matches!(error, BuildError::RenewsTooLate { .. }));
+    let backend = Arc::new(MemoryBackend::new());
+    let builder = LeaseLock::builder(backend, "key", "a");
+    at(26_697)(builder).build().unwrap();
+}
+
 #[test]
 fn ttl_that_the_drift_eats_up_is_refused() {
     let error = refused("key", |b| b.ttl(Duration::from_millis(2)));
