@@ -34,6 +34,7 @@ pub(crate) const CASES: Cases = &[
     ),
     ("lease, acquire and release, SQLite", leases::sqlite),
     ("lease, acquire and release, Postgres", leases::postgres),
+    ("lease, acquire and release, Redis", leases::redis),
 ];
 
 /// Thirty migrations of four statements: about what an application has.

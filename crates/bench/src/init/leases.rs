@@ -2,13 +2,14 @@
 
 use std::{error::Error, rc::Rc, time::Duration};
 
+use redis::{AsyncConnectionConfig, Client, Script};
 use sqlx::{
     PgPool, SqlitePool,
     postgres::PgPoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
 };
-use steadfast_lease::{LockBackend, MIGRATIONS, PostgresBackend, SqliteBackend};
-use steadfast_testkit::PrivatePostgres;
+use steadfast_lease::{LockBackend, MIGRATIONS, PostgresBackend, RedisBackend, SqliteBackend};
+use steadfast_testkit::{PrivatePostgres, PrivateRedis};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -100,6 +101,60 @@ pub(super) fn postgres() -> Result<Case, Box<dyn Error>> {
             .bind(fence)
             .execute(&pool)
             .await?;
+            Ok(())
+        },
+    );
+    Ok(Case::new(ours)
+        .against(by_hand.at_most(1.1))
+        .sampled(Sampling::LONG))
+}
+
+/// The scripts of the backend, on a connection of the same kind.
+pub(super) fn redis() -> Result<Case, Box<dyn Error>> {
+    let runtime = Rc::new(runtime()?);
+    let server = Rc::new(runtime.block_on(PrivateRedis::start())?);
+    let client = Client::open(server.url())?;
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let connecting = client.get_multiplexed_async_connection_with_config(&config);
+    let connection = runtime.block_on(connecting)?;
+    let ours = backend(&runtime, "RedisBackend", RedisBackend::new(client));
+    let acquire = Script::new(
+        "if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+         local time = redis.call('TIME')
+         local last = tonumber(redis.call('GET', KEYS[2]) or 0)
+         local fence = math.max(last + 1, time[1] * 1000000 + time[2])
+         fence = string.format('%.0f', fence)
+         redis.call('SET', KEYS[2], fence, 'PX', ARGV[3])
+         redis.call('SET', KEYS[1], fence .. ' ' .. ARGV[1], 'PX', ARGV[2])
+         return fence",
+    );
+    let release = Script::new(
+        "local held = redis.call('GET', KEYS[1])
+         if not held or string.match(held, '^%d+') ~= ARGV[1] then return false end
+         redis.call('DEL', KEYS[1])
+         return ARGV[1]",
+    );
+    let by_hand = contender(
+        &runtime,
+        versioned("redis") + ", the same by hand",
+        async move || {
+            let _server = &server;
+            let mut connection = connection.clone();
+            let (lease, fence_of) = ("{by hand}", "{by hand}:fence");
+            let fence: u64 = acquire
+                .key(lease)
+                .key(fence_of)
+                .arg("bench")
+                .arg(30_000)
+                .arg(604_830_000)
+                .invoke_async(&mut connection)
+                .await?;
+            let _: u64 = release
+                .key(lease)
+                .key(fence_of)
+                .arg(fence)
+                .invoke_async(&mut connection)
+                .await?;
             Ok(())
         },
     );
