@@ -64,9 +64,6 @@ struct Slot {
     history: History,
 }
 
-/// What a probe of one service found, and the number of the start that it belongs to.
-type Probe = (usize, u64, Health);
-
 impl Runner {
     pub(crate) fn new(
         graph: Arc<Graph>,
@@ -133,8 +130,10 @@ impl Runner {
                     self.slots[index].backoff = Backoff::Over;
                     None
                 }
-                Some(probe) = probes.next(), if !probes.is_empty() => {
-                    self.probed(probe);
+                Some(answer) = probes.next(), if !probes.is_empty() => {
+                    if let Some((index, health)) = answer {
+                        self.board.health(index, health);
+                    }
                     None
                 }
                 // A round begins when the last one is over: at most one probe a service is open.
@@ -151,7 +150,7 @@ impl Runner {
 
     /// One probe for each service that is up; it ends without an answer when the service is
     /// stopped.
-    fn probes(&self) -> Vec<BoxFuture<'static, Option<Probe>>> {
+    fn probes(&self) -> Vec<BoxFuture<'static, Option<(usize, Health)>>> {
         let limit = self.limits.probe_timeout;
         let up = self
             .entered
@@ -160,26 +159,17 @@ impl Runner {
             .filter(|&index| self.board.read(index).is_up());
         up.filter_map(|index| {
             let service = Arc::clone(&self.graph.nodes[index].service);
-            let incarnation = self.slots[index].incarnation;
             let token = self.slots[index].token.clone()?;
             let probe = async move {
                 let answer = within(limit, async move { Ok(service.health().await) });
                 let answer = token.run_until_cancelled(answer).await?;
                 let health = answer
                     .unwrap_or_else(|fault| Health::unhealthy(format!("health probe {fault}")));
-                Some((index, incarnation, health))
+                Some((index, health))
             };
             Some(probe.boxed())
         })
         .collect()
-    }
-
-    fn probed(&self, probe: Option<Probe>) {
-        if let Some((index, incarnation, health)) = probe
-            && self.slots[index].incarnation == incarnation
-        {
-            self.board.health(index, health);
-        }
     }
 
     fn start_error(&self, abort: Abort, rollback: StopReport) -> StartError {

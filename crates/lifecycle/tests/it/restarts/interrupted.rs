@@ -14,7 +14,7 @@ use steadfast_lifecycle::{
 use tokio::time::sleep;
 
 use super::{TWICE, now, restarts, since, state, until, web_app};
-use crate::support::{App, MS, SEC, names, stopped};
+use crate::support::{App, MS, SEC, app, names, stopped};
 
 /// An application whose database has just failed.
 async fn failing() -> App {
@@ -195,6 +195,26 @@ async fn start_that_ignores_its_token_holds_up_the_failed_dependency_no_longer_t
         sleep(MS).await;
     }
     assert!(begun.elapsed() <= CANCEL_GRACE + 2 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn restart_that_is_due_when_the_stop_begins_is_not_begun() {
+    let app = app([
+        ServiceSpec::new("http").wants("cache"),
+        ServiceSpec::new("cache").optional().restart(TWICE),
+        ServiceSpec::new("late"),
+    ]);
+    app.service("late").set_start(Step::After(5 * SEC));
+    let stop = async {
+        sleep(SEC).await;
+        app.service("cache").report_failure("evicted");
+        // The moment at which the start is complete and the restart would begin.
+        sleep(4 * SEC).await;
+        app.lifecycle.stop().await
+    };
+    let (_, stop) = tokio::join!(app.lifecycle.start(), stop);
+    let report = stop.unwrap();
+    assert_eq!(stopped(&report), ["late", "http", "cache"]);
 }
 
 /// Answers probes only when it is told to, and keeps its reporters.
