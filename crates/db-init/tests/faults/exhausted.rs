@@ -7,7 +7,7 @@ use steadfast_db_init::{Backend, Class, PostgresBackend, PostgresOptions, Status
 use steadfast_testkit::{PrivatePostgres, server_or_skip};
 use tokio::task::JoinSet;
 
-use crate::{NOTES, chain, persistent};
+use crate::{NOTES, chain, persistent, reaches};
 
 const MAX: usize = 4;
 
@@ -39,13 +39,13 @@ async fn server_without_a_free_connection_is_waited_for_and_migrated_exactly_onc
         async move { database.initialize().await }
     });
     let third = |status: &Status| matches!(status, Status::Connecting { attempt: 3.., .. });
-    statuses.wait_for(third).await.unwrap();
+    reaches(&mut statuses, third).await;
     // With one there is a pool, but none for the migrator.
     held.pop().unwrap().close().await.unwrap();
     let migrating = |status: &Status| matches!(status, Status::Migrating { .. });
-    statuses.wait_for(migrating).await.unwrap();
+    reaches(&mut statuses, migrating).await;
     let again = |status: &Status| matches!(status, Status::Connecting { .. });
-    statuses.wait_for(again).await.unwrap();
+    reaches(&mut statuses, again).await;
     for connection in held {
         connection.close().await.unwrap();
     }

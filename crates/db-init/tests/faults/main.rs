@@ -13,9 +13,10 @@ mod restarts;
 use std::time::Duration;
 
 use steadfast_db_init::{
-    Database, MigrationSet, PostgresBackend, PostgresOptions, SqliteBackend, SqliteOptions,
+    Database, MigrationSet, PostgresBackend, PostgresOptions, SqliteBackend, SqliteOptions, Status,
 };
 use steadfast_sync::CircuitBreaker;
+use tokio::sync::watch;
 
 /// Unlike a table that is made, a row that is inserted shows how often it was.
 const NOTES: &[(u32, &str, &str)] = &[
@@ -87,6 +88,14 @@ async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     };
     let found = tokio::time::timeout(Duration::from_secs(30), asking).await;
     found.unwrap()
+}
+
+/// Waits until the database is there; half a minute at most.
+async fn reaches(statuses: &mut watch::Receiver<Status>, there: impl FnMut(&Status) -> bool) {
+    let reached = tokio::time::timeout(Duration::from_secs(30), statuses.wait_for(there)).await;
+    let is_there = reached.is_ok();
+    drop(reached);
+    assert!(is_there, "it is still {}", *statuses.borrow());
 }
 
 /// An error and its causes in one line.

@@ -9,7 +9,7 @@ use steadfast_db_init::{Database, InitError, Phase, PostgresBackend, PostgresOpt
 use steadfast_testkit::{Fault, FaultProxy, PrivatePostgres, seed, server_or_skip};
 use tokio::task::JoinSet;
 
-use crate::{NOTES, chain, pass, persistent, set, until};
+use crate::{NOTES, chain, pass, persistent, reaches, set, until};
 
 const CONNECT: Duration = Duration::from_millis(500);
 
@@ -76,14 +76,14 @@ async fn network_that_fails_before_and_during_is_ridden_out_and_migrates_exactly
         let mut statuses = database.subscribe();
         let mut caller = begin(&database);
         let third = |status: &Status| matches!(status, Status::Connecting { attempt: 3.., .. });
-        statuses.wait_for(third).await.unwrap();
+        reaches(&mut statuses, third).await;
         proxy.set(Fault::Forward).await.unwrap();
         seen(&mut direct, MIGRATING).await;
         if fault != Fault::Blackhole {
             // Once more in the middle of the migrations; a silence there is for the deadline.
             proxy.set(fault).await.unwrap();
             let again = |status: &Status| matches!(status, Status::Connecting { .. });
-            statuses.wait_for(again).await.unwrap();
+            reaches(&mut statuses, again).await;
             proxy.set(Fault::Forward).await.unwrap();
         }
         direct.close().await.unwrap();
