@@ -43,11 +43,23 @@ async fn crowd_migrates_a_new_sqlite_file_exactly_once_though_one_of_it_is_kille
         drop(pools);
         assert!(database.close(Duration::from_secs(10)).await.complete);
     }
-    enough(killed);
+    enough(killed, ROUNDS as usize);
 }
 
 #[tokio::test]
-async fn crowd_migrates_a_new_postgres_database_exactly_once_though_one_of_it_is_killed() {
+async fn crowd_migrates_a_new_postgres_database_exactly_once_though_one_is_killed_in_even_rounds() {
+    let name = "crowd::crowd_migrates_a_new_postgres_database_exactly_once_though_one_is_killed_in_even_rounds";
+    postgres_crowds(name, (0..ROUNDS).step_by(2)).await;
+}
+
+#[tokio::test]
+async fn crowd_migrates_a_new_postgres_database_exactly_once_though_one_is_killed_in_odd_rounds() {
+    let name = "crowd::crowd_migrates_a_new_postgres_database_exactly_once_though_one_is_killed_in_odd_rounds";
+    postgres_crowds(name, (1..ROUNDS).step_by(2)).await;
+}
+
+/// Half of the rounds, as all of them are too long for one test on a busy machine.
+async fn postgres_crowds(name: &str, rounds: impl ExactSizeIterator<Item = u32>) {
     if let Ok(url) = std::env::var(TARGET) {
         return wait_and(async {
             let pool = postgres(&url).initialize().await.unwrap();
@@ -58,10 +70,8 @@ async fn crowd_migrates_a_new_postgres_database_exactly_once_though_one_of_it_is
     let Some(server) = server_or_skip(PrivatePostgres::start().await) else {
         return;
     };
-    let name =
-        "crowd::crowd_migrates_a_new_postgres_database_exactly_once_though_one_of_it_is_killed";
-    let mut killed = 0;
-    for round in 0..ROUNDS {
+    let (mut killed, count) = (0, rounds.len());
+    for round in rounds {
         let url = server.create_database(&format!("round{round}")).await;
         let url = url.unwrap();
         killed += run_crowd(round, name, &url);
@@ -71,7 +81,7 @@ async fn crowd_migrates_a_new_postgres_database_exactly_once_though_one_of_it_is
         assert_eq!(notes_in_postgres(&pool).await, 1, "round {round}");
         database.close(Duration::from_secs(10)).await;
     }
-    enough(killed);
+    enough(killed, count);
 }
 
 /// One round; 1 if the victim was killed before it was done.
@@ -94,9 +104,12 @@ fn run_crowd(round: u32, name: &str, target: &str) -> usize {
 }
 
 /// The kill is to hit processes at work, and not only those that are done.
-fn enough(killed: usize) {
-    println!("killed at work in {killed} of {ROUNDS} rounds");
-    assert!(killed >= 10, "killed at work in {killed} rounds only");
+fn enough(killed: usize, rounds: usize) {
+    println!("killed at work in {killed} of {rounds} rounds");
+    assert!(
+        killed >= rounds / 5,
+        "killed at work in {killed} rounds only"
+    );
 }
 
 /// A process of the crowd, ended with the test.
