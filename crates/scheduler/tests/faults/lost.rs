@@ -30,7 +30,7 @@ struct Behind {
 }
 
 impl Behind {
-    async fn start() -> Option<Self> {
+    async fn start(lease: Duration) -> Option<Self> {
         let database = Database::start().await?;
         database.execute(HOLD_UP_COMMITS).await;
         let address = ([127, 0, 0, 1], database.server.port()).into();
@@ -38,7 +38,7 @@ impl Behind {
         let url = format!("postgres://postgres@{}/postgres", proxy.addr());
         let handler = Arc::new(Recorder::new(Behaviour::Succeed));
         let scheduler = builder(&connect(&url).await, handler.clone());
-        let scheduler = scheduler.lease(LEASE).build().unwrap();
+        let scheduler = scheduler.lease(lease).build().unwrap();
         Some(Self {
             database,
             proxy,
@@ -105,7 +105,7 @@ impl Behind {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claim_whose_reply_is_lost_is_claimed_again_after_its_lease() {
-    let Some(behind) = Behind::start().await else {
+    let Some(behind) = Behind::start(LEASE).await else {
         return;
     };
     let key = behind.run_now(job("job", "@yearly")).await;
@@ -117,7 +117,7 @@ async fn claim_whose_reply_is_lost_is_claimed_again_after_its_lease() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claim_whose_reply_is_lost_is_given_up_if_it_runs_at_most_once() {
-    let Some(behind) = Behind::start().await else {
+    let Some(behind) = Behind::start(LEASE).await else {
         return;
     };
     let job = job("job", "@yearly").execution(steadfast_scheduler::Execution::AtMostOnce);
@@ -130,7 +130,7 @@ async fn claim_whose_reply_is_lost_is_given_up_if_it_runs_at_most_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn end_whose_reply_is_lost_is_stored_once() {
-    let Some(behind) = Behind::start().await else {
+    let Some(behind) = Behind::start(LEASE).await else {
         return;
     };
     // It goes on until the replies are lost.
@@ -148,7 +148,7 @@ async fn end_whose_reply_is_lost_is_stored_once() {
 /// Nothing is told of what is changed beside the store, as if the notice had been lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn change_whose_notice_is_lost_is_found_by_the_poll() {
-    let Some(behind) = Behind::start().await else {
+    let Some(behind) = Behind::start(SOON).await else {
         return;
     };
     behind.scheduler.start().await;
@@ -158,7 +158,7 @@ async fn change_whose_notice_is_lost_is_found_by_the_poll() {
         let change = "UPDATE sched_job SET manual_wanted = TRUE, due_at = 0,
             manual_for = coalesce(manual_for, 0) + 1";
         behind.database.execute(change).await;
-        // Half of the poll of stores that have one host.
+        // No lease ends before, and stores of one host are polled half as often.
         let wait = timeout(
             Duration::from_secs(15),
             behind.handler.wait_for_fires(fires),
@@ -174,7 +174,7 @@ async fn change_whose_notice_is_lost_is_found_by_the_poll() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connection_for_notices_is_made_again_when_it_is_lost() {
-    let Some(behind) = Behind::start().await else {
+    let Some(behind) = Behind::start(SOON).await else {
         return;
     };
     behind.scheduler.start().await;

@@ -7,6 +7,7 @@
 
 mod cases;
 mod clock;
+mod contention;
 mod control;
 mod driver;
 mod engine;

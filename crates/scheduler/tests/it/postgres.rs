@@ -1,9 +1,9 @@
-//! The store on a private Postgres server: rows that somebody else wrote or has locked, races, and
-//! what other processes tell.
+//! The store on a private Postgres server: rows that somebody else wrote, and what other processes
+//! tell.
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sqlx::PgPool;
 use steadfast_clock::{Clock, SystemClock};
 use steadfast_scheduler::{
@@ -12,7 +12,7 @@ use steadfast_scheduler::{
 };
 use steadfast_testkit::{PrivatePostgres, server_or_skip};
 use tokio::{
-    task::JoinSet,
+    task::AbortHandle,
     time::{sleep, timeout},
 };
 
@@ -21,14 +21,14 @@ use crate::fixture::{at, job};
 /// How long something is waited for that must happen.
 const SOON: Duration = Duration::from_secs(60);
 
-struct Rows {
-    pool: PgPool,
-    store: PostgresJobStore,
+pub(crate) struct Rows {
+    pub(crate) pool: PgPool,
+    pub(crate) store: PostgresJobStore,
     _server: PrivatePostgres,
 }
 
 impl Rows {
-    async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         let server = server_or_skip(PrivatePostgres::start().await)?;
         let pool = PgPool::connect(&server.url()).await.unwrap();
         for (_, _, postgres) in MIGRATIONS {
@@ -42,14 +42,14 @@ impl Rows {
     }
 
     /// The hourly jobs `good` and `bad`, at half past midnight, and nothing else.
-    async fn reset(&self) {
+    pub(crate) async fn reset(&self) {
         self.execute("TRUNCATE sched_job, sched_run").await;
         for key in ["good", "bad"] {
             self.upsert(&hourly(key)).await;
         }
     }
 
-    async fn upsert(&self, job: &Job) -> bool {
+    pub(crate) async fn upsert(&self, job: &Job) -> bool {
         let upserted = self.store.upsert("ns", job, at("00:30:00")).await;
         upserted.unwrap().changed
     }
@@ -59,11 +59,11 @@ impl Rows {
         sqlx::raw_sql(statement).execute(&self.pool).await.unwrap();
     }
 
-    async fn claim(&self, now: Timestamp) -> Claimed {
+    pub(crate) async fn claim(&self, now: Timestamp) -> Claimed {
         self.store.claim_due(&request("a", now)).await.unwrap()
     }
 
-    async fn claimed_keys(&self, now: Timestamp) -> Vec<String> {
+    pub(crate) async fn claimed_keys(&self, now: Timestamp) -> Vec<String> {
         let mut keys = Vec::new();
         // What let its lease end is claimed apart from what is due.
         for _ in 0..2 {
@@ -73,7 +73,7 @@ impl Rows {
         keys
     }
 
-    async fn finish(&self, run: &Run, outcome: Outcome) {
+    pub(crate) async fn finish(&self, run: &Run, outcome: Outcome) {
         let finished = FinishedRun {
             id: run.id.clone(),
             ending: Ending::Done(outcome),
@@ -83,18 +83,29 @@ impl Rows {
         finish.await.unwrap();
     }
 
+    /// Waits until this many sessions wait for locks, or the task has ended.
+    pub(crate) async fn until_waiting(&self, sessions: i64, task: &AbortHandle) {
+        let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        let wait = async {
+            while self.count(waiting).await < sessions && !task.is_finished() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(SOON, wait).await.unwrap();
+    }
+
     /// How many rows a query counts.
-    async fn count(&self, query: &'static str) -> i64 {
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
         let count = sqlx::query_scalar(query).fetch_one(&self.pool).await;
         count.unwrap()
     }
 }
 
-fn hourly(key: &str) -> Job {
+pub(crate) fn hourly(key: &str) -> Job {
     job(key, "0 * * * *")
 }
 
-fn request(owner: &str, now: Timestamp) -> ClaimRequest {
+pub(crate) fn request(owner: &str, now: Timestamp) -> ClaimRequest {
     ClaimRequest {
         namespace: "ns".into(),
         owner: owner.into(),
@@ -221,130 +232,6 @@ async fn message_with_a_nul_character_does_not_keep_a_run_from_ending() {
     let last = status.unwrap().unwrap().last.unwrap();
     let message = "before\u{fffd}after".to_owned();
     assert_eq!(last.outcome, Outcome::Failed { message });
-}
-
-#[tokio::test]
-async fn what_others_have_locked_is_left_to_them_and_looked_at_again_soon() {
-    let Some(rows) = Rows::start().await else {
-        return;
-    };
-    rows.reset().await;
-    let mut other = rows.pool.begin().await.unwrap();
-    sqlx::query("SELECT FROM sched_job WHERE key = 'bad' FOR UPDATE")
-        .execute(&mut *other)
-        .await
-        .unwrap();
-    assert_eq!(rows.claimed_keys(at("01:00:00")).await, ["good"]);
-    let claimed = rows.claim(at("01:00:00")).await;
-    let next = claimed.next_due.unwrap();
-    assert!(claimed.runs.is_empty());
-    assert!(
-        next > at("01:00:00") && next < at("01:00:01"),
-        "neither at once nor late: {next}"
-    );
-    other.rollback().await.unwrap();
-    assert_eq!(rows.claimed_keys(at("01:00:00")).await, ["bad"]);
-
-    // The same with the run of a lease that has ended.
-    let mut other = rows.pool.begin().await.unwrap();
-    sqlx::query("SELECT FROM sched_run FOR UPDATE")
-        .execute(&mut *other)
-        .await
-        .unwrap();
-    let claimed = rows.claim(at("01:00:10")).await;
-    assert!(claimed.runs.is_empty() && claimed.next_due.unwrap() > at("01:00:10"));
-    other.rollback().await.unwrap();
-    assert_eq!(rows.claim(at("01:00:10")).await.runs.len(), 2);
-}
-
-#[tokio::test]
-async fn lock_that_is_held_for_too_long_is_a_transient_error() {
-    let Some(rows) = Rows::start().await else {
-        return;
-    };
-    rows.reset().await;
-    let mut other = rows.pool.begin().await.unwrap();
-    sqlx::query("SELECT FROM sched_job FOR UPDATE")
-        .execute(&mut *other)
-        .await
-        .unwrap();
-    let removed = rows.store.remove("ns", &"bad".into()).await;
-    let error = removed.expect_err("it is locked, and no statement waits for ever");
-    assert!(error.is_transient(), "{error:?}");
-}
-
-/// The end of a run whose job was removed races with the job's return.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn job_that_comes_back_while_its_old_run_ends_is_not_busy_for_ever() {
-    let Some(rows) = Rows::start().await else {
-        return;
-    };
-    rows.reset().await;
-    for round in 0..100 {
-        let key = format!("job {round}");
-        rows.upsert(&hourly(&key)).await;
-        let mut runs = rows.claim(at("01:00:00")).await.runs;
-        runs.retain(|run| run.id.key.as_str() == key);
-        let run = runs.remove(0);
-        rows.store.remove("ns", &run.id.key).await.unwrap();
-        let back = hourly(&key);
-        tokio::join!(rows.upsert(&back), rows.finish(&run, Outcome::Succeeded));
-        let status = rows.store.status("ns", &run.id.key, at("01:00:01")).await;
-        assert_eq!(status.unwrap().unwrap().running, 0);
-    }
-    let busy = "SELECT COUNT(*) FROM sched_job WHERE key LIKE 'job %' AND due_at IS NULL";
-    assert_eq!(rows.count(busy).await, 0);
-}
-
-/// Whatever races, no job is lost: it is due if and only if none of its runs is at work.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn races_on_a_few_keys_leave_every_job_either_due_or_at_work() {
-    let Some(rows) = Rows::start().await else {
-        return;
-    };
-    rows.reset().await;
-    let mut tasks = JoinSet::new();
-    for number in 0..8 {
-        let store = rows.store.clone();
-        tasks.spawn(async move {
-            let owner = format!("owner {number}");
-            let mut now = at("01:00:00") + SignedDuration::from_secs(number);
-            for round in 0..40_i64 {
-                let key = format!("job {}", (number + round) % 5);
-                let overlap = match round % 3 {
-                    0 => steadfast_scheduler::Overlap::Replace,
-                    _ => steadfast_scheduler::Overlap::Skip,
-                };
-                let spec = format!("{} * * * *", round % 60);
-                store
-                    .upsert("ns", &job(&key, &spec).overlap(overlap), now)
-                    .await
-                    .unwrap();
-                let mut claim = request(&owner, now);
-                claim.lease_until = now + Duration::from_secs(30);
-                let claimed = store.claim_due(&claim).await.unwrap();
-                if round % 7 == 3 {
-                    store.remove("ns", &key.as_str().into()).await.unwrap();
-                }
-                let finished = |run: Run| FinishedRun {
-                    id: run.id,
-                    ending: Ending::Done(Outcome::Succeeded),
-                };
-                let ends: Vec<_> = claimed.runs.into_iter().map(finished).collect();
-                // Every fifth is forgotten, and found when its lease has ended.
-                if round % 5 > 0 {
-                    store.finish("ns", &owner, &ends, now).await.unwrap();
-                }
-                now += SignedDuration::from_secs(60);
-            }
-        });
-    }
-    while let Some(task) = tasks.join_next().await {
-        task.unwrap();
-    }
-    let lost = "SELECT COUNT(*) FROM sched_job AS j WHERE due_at IS NULL AND NOT EXISTS (
-        SELECT FROM sched_run AS r WHERE r.ns = j.ns AND r.key = j.key AND finished_at IS NULL)";
-    assert_eq!(rows.count(lost).await, 0);
 }
 
 fn scheduler(rows: &Rows, owner: &str, poll: u64) -> (Scheduler, Arc<Recorder>) {
