@@ -208,14 +208,15 @@ mod tests {
         let mut intruder = SqliteConnection::connect(&url).await.unwrap();
         let lock = sqlx::raw_sql("BEGIN IMMEDIATE");
         lock.execute(&mut intruder).await.unwrap();
-        while writer.breaker().state == BreakerState::Closed {
+        for _ in 0..100 {
             let failed = store.set_paused(NAMESPACE, &job.key, true, now).await;
             let failed = failed.unwrap_err();
             assert!(failed.is_transient() && refusal(&failed).is_none());
-            if writer.breaker().state == BreakerState::Closed {
-                let polled = store.claim_due(&nothing_due()).await.unwrap();
-                assert!(polled.runs.is_empty());
+            if writer.breaker().state != BreakerState::Closed {
+                break;
             }
+            let polled = store.claim_due(&nothing_due()).await.unwrap();
+            assert!(polled.runs.is_empty());
         }
         let refused = store.claim_due(&nothing_due()).await.unwrap_err();
         assert!(refused.is_transient() && refusal(&refused).is_some());
