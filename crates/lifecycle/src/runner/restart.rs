@@ -181,7 +181,7 @@ impl Runner {
         if self.board.read(index) == ServiceState::Starting
             && let Some(token) = &self.slots[index].token
         {
-            let _ = token;
+            token.cancel();
         }
     }
 }
