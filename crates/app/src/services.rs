@@ -35,6 +35,7 @@ use self::{
     database::{PostgresService, SqliteService},
     http::HttpService,
     hub::HubService,
+    monitor::WatchedDatabase,
     outbox::OutboxService,
     privacy::PrivacyService,
     scheduler::SchedulerService,
@@ -70,23 +71,21 @@ pub fn compose(
         .failure_threshold(monitor::FAILURES);
     let handle = builder.handle();
     let alerts = Alerts::new(clock.clone());
-    let (database, status): (Arc<dyn Service>, _) = match &config.database {
+    let (database, watched): (Arc<dyn Service>, Arc<dyn WatchedDatabase>) = match &config.database {
         DatabaseUrl::Sqlite(path) => {
             let database = Arc::new(open_sqlite(path, &config, clock.clone())?);
-            let status = database.subscribe();
             let (config, clock) = (config.clone(), clock.clone());
-            let service = SqliteService::new(database, config, clock, assembly.clone());
-            (Arc::new(service), status)
+            let service = SqliteService::new(database.clone(), config, clock, assembly.clone());
+            (Arc::new(service), database)
         }
         DatabaseUrl::Postgres(url) => {
-            let database = open_postgres(url, &config, clock.clone())?;
-            let status = database.subscribe();
-            (Arc::new(PostgresService::new(database)), status)
+            let database = Arc::new(open_postgres(url, &config, clock.clone())?);
+            (Arc::new(PostgresService::new(database.clone())), database)
         }
     };
     let admin = AdminService::new(config.admin_listen, handle, metrics, assembly.clone());
     let builder = builder
-        .service(Arc::new(admin.watching(status, alerts.clone())))
+        .service(Arc::new(admin.watching(watched, alerts.clone())))
         .service(database);
     let lifecycle = builder
         .service(Arc::new(HubService::new(assembly.clone())))

@@ -1,15 +1,18 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
 use metrics_exporter_prometheus::PrometheusHandle;
-use steadfast_db_init::Status as DatabaseStatus;
 use steadfast_lifecycle::{
     Health, LifecycleHandle, Service, ServiceError, ServiceSpec, StartContext, StopContext,
 };
 
-use tokio::sync::watch;
-
-use super::{assembly::Assembly, background::Background, listener::Listener, monitor, slot::Slot};
+use super::{
+    assembly::Assembly,
+    background::Background,
+    listener::Listener,
+    monitor::{self, WatchedDatabase},
+    slot::Slot,
+};
 use crate::{alerts::Alerts, http::admin_router};
 
 /// The admin listener: first up and last down, so that the probes answer throughout.
@@ -19,7 +22,7 @@ pub(super) struct AdminService {
     lifecycle: LifecycleHandle,
     metrics: PrometheusHandle,
     assembly: Slot<Assembly>,
-    watched: Option<(watch::Receiver<DatabaseStatus>, Alerts)>,
+    watched: Option<(Arc<dyn WatchedDatabase>, Alerts)>,
     monitor: Background,
 }
 
@@ -41,11 +44,7 @@ impl AdminService {
     }
 
     /// Also looks for what is wrong, as long as it is up.
-    pub(super) fn watching(
-        mut self,
-        database: watch::Receiver<DatabaseStatus>,
-        alerts: Alerts,
-    ) -> Self {
+    pub(super) fn watching(mut self, database: Arc<dyn WatchedDatabase>, alerts: Alerts) -> Self {
         self.watched = Some((database, alerts));
         self
     }

@@ -7,11 +7,12 @@ use std::{
 use async_trait::async_trait;
 use steadfast_clock::Clock;
 use steadfast_db_init::{
-    Database, MigrationSet, PostgresBackend, PostgresOptions, SqliteBackend, SqliteOptions,
+    Backend, Database, DatabaseBuilder, MigrationSet, PostgresBackend, PostgresOptions,
+    SqliteBackend, SqliteOptions,
 };
 use steadfast_lifecycle::{Health, Service, ServiceError, ServiceSpec, StartContext, StopContext};
 
-use super::{assembly::Assembly, data_folder::DataFolder, slot::Slot};
+use super::{assembly::Assembly, data_folder::DataFolder, monitor, slot::Slot};
 use crate::{
     adapters::sqlite::{ACCOUNT_MIGRATIONS, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS},
     config::Config,
@@ -106,11 +107,11 @@ impl Service for SqliteService {
 /// A Postgres database: it is reached and migrated, but this version stores nothing in it yet.
 #[derive(Debug)]
 pub(super) struct PostgresService {
-    database: Database<PostgresBackend>,
+    database: Arc<Database<PostgresBackend>>,
 }
 
 impl PostgresService {
-    pub(super) fn new(database: Database<PostgresBackend>) -> Self {
+    pub(super) fn new(database: Arc<Database<PostgresBackend>>) -> Self {
         Self { database }
     }
 }
@@ -153,8 +154,7 @@ pub fn open_sqlite(
 ) -> anyhow::Result<Database<SqliteBackend>> {
     let options = SqliteOptions::default().busy_timeout(config.database_busy_timeout);
     let backend = SqliteBackend::new(path, options)?;
-    let builder = Database::builder(backend).migrations(migrations()?);
-    Ok(builder.deadline(deadline(config)).clock(clock).build()?)
+    Ok(settings(backend, config, clock)?.build()?)
 }
 
 /// The database behind a `postgres://` URL, not opened yet.
@@ -168,8 +168,19 @@ pub fn open_postgres(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Database<PostgresBackend>> {
     let backend = PostgresBackend::new(url, PostgresOptions::default())?;
-    let builder = Database::builder(backend).migrations(migrations()?);
-    Ok(builder.deadline(deadline(config)).clock(clock).build()?)
+    Ok(settings(backend, config, clock)?.build()?)
+}
+
+fn settings<B: Backend>(
+    backend: B,
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<DatabaseBuilder<B>> {
+    Ok(Database::builder(backend)
+        .migrations(migrations()?)
+        .deadline(deadline(config))
+        .failure_threshold(monitor::INITIALISATION_FAILURES)
+        .clock(clock))
 }
 
 /// The tables of all crates, in one ledger.

@@ -1,14 +1,11 @@
 //! Looks at the services and at the named primitives, and tells what is wrong as alerts.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
-use steadfast_db_init::Status as DatabaseStatus;
+use steadfast_db_init::{Alert as DatabaseAlert, Backend, Database, DatabaseSnapshot};
 use steadfast_lifecycle::{Alert as ServiceAlert, LifecycleHandle};
 use steadfast_sync::{BreakerState, PrimitiveState, Registry};
-use tokio::sync::{
-    broadcast::{self, error::RecvError},
-    watch,
-};
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use crate::alerts::{Alerts, Finding};
@@ -20,30 +17,50 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// be told of, as `/readyz` is not ready from then on; who is paged decides for how long it lasts.
 pub(super) const FAILURES: u32 = 1;
 
+/// From how many failures in a row on db-init raises an alert of the database. Not the first, as it
+/// tries again by itself, within a second.
+pub(super) const INITIALISATION_FAILURES: u32 = 3;
+
 /// From how long on a hold or a wait is one to be told of.
 const LONG: Duration = Duration::from_secs(5);
 
-/// From how many attempts on an initialisation is one to be told of.
-const ATTEMPTS: u32 = 3;
+/// A database of any kind, as one that watches sees it.
+pub(super) trait WatchedDatabase: fmt::Debug + Send + Sync {
+    fn alerts(&self) -> broadcast::Receiver<DatabaseAlert>;
+
+    fn snapshot(&self) -> DatabaseSnapshot;
+}
+
+impl<B: Backend> WatchedDatabase for Database<B> {
+    fn alerts(&self) -> broadcast::Receiver<DatabaseAlert> {
+        self.alerts()
+    }
+
+    fn snapshot(&self) -> DatabaseSnapshot {
+        self.snapshot()
+    }
+}
 
 /// Looks until it is told to stop.
 pub(super) async fn watch(
     lifecycle: LifecycleHandle,
-    database: watch::Receiver<DatabaseStatus>,
+    database: Arc<dyn WatchedDatabase>,
     alerts: Alerts,
     stop: CancellationToken,
 ) {
     let look = async {
         let mut down = Down::begin(lifecycle);
+        let mut initialisation = Initialisation::begin(database);
         loop {
             let mut found = down.findings();
-            found.extend(initialisation(&database.borrow()));
+            found.extend(initialisation.finding());
             for primitive in Registry::global().snapshot() {
                 found.extend(state(primitive.name, &primitive.state));
             }
             alerts.observe(found);
             tokio::select! {
                 () = down.change() => {}
+                () = initialisation.change() => {}
                 () = tokio::time::sleep(INTERVAL) => {}
             }
         }
@@ -113,32 +130,66 @@ impl Down {
             .map(|service| Finding {
                 alert: "service_down",
                 subject: service.name.to_string(),
-                message: match &service.last_error {
-                    Some(error) => error.to_string(),
-                    None => "it does not work".to_owned(),
-                },
+                message: told(service.last_error.as_deref()),
                 severe: service.required,
             })
             .collect()
     }
 }
 
-fn initialisation(status: &DatabaseStatus) -> Option<Finding> {
-    let message = match status {
-        DatabaseStatus::Connecting { attempt, .. } | DatabaseStatus::Migrating { attempt, .. }
-            if *attempt >= ATTEMPTS =>
-        {
-            format!("it is at attempt {attempt}")
+/// Whether db-init has raised an alert of the database and not taken it back.
+struct Initialisation {
+    database: Arc<dyn WatchedDatabase>,
+    raised: broadcast::Receiver<DatabaseAlert>,
+    fails: bool,
+}
+
+impl Initialisation {
+    fn begin(database: Arc<dyn WatchedDatabase>) -> Self {
+        let mut initialisation = Self {
+            raised: database.alerts(),
+            database,
+            fails: false,
+        };
+        initialisation.catch_up();
+        initialisation
+    }
+
+    /// Waits until db-init tells of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has missed nothing.
+    async fn change(&mut self) {
+        match self.raised.recv().await {
+            Ok(DatabaseAlert::FailsRepeatedly { .. }) => self.fails = true,
+            Ok(DatabaseAlert::Recovered { .. }) => self.fails = false,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => self.catch_up(),
+            // The database in `self` keeps it open.
+            Err(RecvError::Closed) => std::future::pending().await,
         }
-        DatabaseStatus::Failed { error, .. } => error.to_string(),
-        _ => return None,
-    };
-    Some(Finding {
-        alert: "initialisation_fails",
-        subject: "database".to_owned(),
-        message,
-        severe: true,
-    })
+    }
+
+    /// Takes over what was told before it listened.
+    fn catch_up(&mut self) {
+        self.fails = self.database.snapshot().failures >= INITIALISATION_FAILURES;
+    }
+
+    fn finding(&self) -> Option<Finding> {
+        let snapshot = self.fails.then(|| self.database.snapshot())?;
+        Some(Finding {
+            alert: "initialisation_fails",
+            subject: snapshot.name.to_string(),
+            message: told(snapshot.last_error.as_deref()),
+            severe: true,
+        })
+    }
+}
+
+/// The last failure, for people.
+fn told(error: Option<&str>) -> String {
+    error.unwrap_or("it does not work").to_owned()
 }
 
 /// What is wrong with a primitive. Several of one name are told of as one.

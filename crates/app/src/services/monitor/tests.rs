@@ -13,7 +13,7 @@ use super::*;
 /// Does `scenario` while the monitor looks; the time is paused.
 async fn watched(
     lifecycle: LifecycleHandle,
-    database: watch::Receiver<DatabaseStatus>,
+    database: Arc<dyn WatchedDatabase>,
     scenario: impl AsyncFnOnce(&Alerts),
 ) {
     let alerts = Alerts::new(Arc::new(SystemClock));
@@ -49,9 +49,16 @@ async fn until(alerts: &Alerts, name: &str, subject: &str, wanted: bool) {
     );
 }
 
-fn nothing() -> (LifecycleHandle, watch::Receiver<DatabaseStatus>) {
+fn nothing() -> (LifecycleHandle, Arc<dyn WatchedDatabase>) {
     let lifecycle = Lifecycle::builder().handle();
-    (lifecycle, watch::channel(DatabaseStatus::Idle).1)
+    (lifecycle, database(&MemoryBackend::new()))
+}
+
+/// A database with the settings of the binary that give up after two attempts.
+fn database(server: &MemoryBackend) -> Arc<Database<MemoryBackend>> {
+    let builder = Database::builder(server.clone()).max_attempts(2);
+    let builder = builder.failure_threshold(INITIALISATION_FAILURES);
+    Arc::new(builder.build().unwrap())
 }
 
 /// A lifecycle of one service, started, with the settings of the binary.
@@ -97,39 +104,37 @@ async fn service_that_failed_before_anybody_looked_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn initialisation_fails_from_its_third_attempt_until_it_succeeds() {
+async fn initialisation_that_failed_thrice_in_a_row_is_told_until_one_succeeds() {
     let server = MemoryBackend::new();
     server.set_down(true);
-    let database = Database::builder(server.clone()).build().unwrap();
-    watched(nothing().0, database.subscribe(), async |alerts| {
-        let initialised = database.initialize();
-        let repaired = async {
-            until(alerts, "initialisation_fails", "database", true).await;
-            let message = alerts.active().remove(0).message;
-            let attempt = message.strip_prefix("it is at attempt ").unwrap();
-            assert!(attempt.parse::<u32>().unwrap() >= ATTEMPTS, "{message}");
-            server.set_down(false);
-        };
-        let (initialised, ()) = tokio::join!(initialised, repaired);
-        initialised.unwrap();
+    let database = database(&server);
+    watched(nothing().0, database.clone(), async |alerts| {
+        database.initialize().await.unwrap_err();
+        tokio::time::sleep(2 * INTERVAL).await;
+        assert_eq!(database.snapshot().failures, 2);
+        assert_eq!(alerts.active(), []);
+        let error = database.initialize().await.unwrap_err();
+        until(alerts, "initialisation_fails", "database", true).await;
+        let message = alerts.active().remove(0).message;
+        let cause = database.snapshot().last_error.unwrap();
+        assert_eq!(message, *cause, "{error}");
+        server.set_down(false);
+        database.initialize().await.unwrap();
         until(alerts, "initialisation_fails", "database", false).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn initialisation_that_was_given_up_fails_until_the_next_one_succeeds() {
+async fn initialisation_that_failed_before_anybody_looked_is_told() {
     let server = MemoryBackend::new();
     server.set_down(true);
-    let database = Database::builder(server.clone()).max_attempts(1);
-    let database = database.build().unwrap();
-    watched(nothing().0, database.subscribe(), async |alerts| {
-        let error = database.initialize().await.unwrap_err();
+    let database = database(&server);
+    for _ in 0..2 {
+        database.initialize().await.unwrap_err();
+    }
+    watched(nothing().0, database, async |alerts| {
         until(alerts, "initialisation_fails", "database", true).await;
-        assert_eq!(alerts.active()[0].message, error.to_string());
-        server.set_down(false);
-        database.initialize().await.unwrap();
-        until(alerts, "initialisation_fails", "database", false).await;
     })
     .await;
 }
