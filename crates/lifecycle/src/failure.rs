@@ -82,22 +82,18 @@ impl Failures {
         self.arrived.notify_one();
     }
 
-    /// The next report; of those that wait, that of a dependency comes before those of its
-    /// dependants, which it may explain.
+    /// Waits until a report has arrived since the last wait.
     ///
     /// # Cancel safety
     ///
-    /// No report is lost by dropping the future.
-    pub(crate) async fn next(&self) -> (Sender, ServiceError) {
-        loop {
-            if let Some(report) = self.take() {
-                return report;
-            }
-            self.arrived.notified().await;
-        }
+    /// No arrival is lost by dropping the future.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
     }
 
-    fn take(&self) -> Option<(Sender, ServiceError)> {
+    /// The next report, if there is one; of those that wait, that of a dependency comes before
+    /// those of its dependants, which it may explain.
+    pub(crate) fn take(&self) -> Option<(Sender, ServiceError)> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.pop_first().map(|(_, report)| report)
     }

@@ -106,11 +106,18 @@ impl Runner {
             Err(abort) => {
                 let rollback = self.stop_all().await;
                 let error = self.start_error(abort, rollback.clone());
-                started.send_replace(Some(Err(error.clone())));
                 (Cause::StartFailed(error), rollback)
             }
         };
+        let failed = match &cause {
+            Cause::StartFailed(error) => Some(error.clone()),
+            _ => None,
+        };
         ended.send_replace(Some(Ending { cause, stop }));
+        // After the end: who has this may start anew at once.
+        if let Some(error) = failed {
+            started.send_replace(Some(Err(error)));
+        }
     }
 
     /// Watches over the running application, and restarts what failed, until something ends it.
@@ -118,13 +125,19 @@ impl Runner {
         let mut ticks = interval(self.limits.probe_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut probes = FuturesUnordered::new();
-        let failures = Arc::clone(&self.failures);
         loop {
+            // First, so that nothing is started on what has failed.
+            if let Some((index, fault)) = self.next_report() {
+                if let Some(cause) = self.failed(index, fault) {
+                    return cause;
+                }
+                continue;
+            }
             self.next_call();
             let ended = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => Some(Cause::StopAsked),
-                (sender, error) = failures.next() => self.reported(sender, error),
+                () = self.failures.arrived() => None,
                 outcome = call::outcome(&mut self.doing) => self.returned(outcome),
                 Some(index) = self.backoffs.next() => {
                     self.slots[index].backoff = Backoff::Over;

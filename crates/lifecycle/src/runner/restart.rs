@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{iter, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::time::sleep;
@@ -8,7 +8,7 @@ use super::{
     call::{Call, Kind},
     log,
 };
-use crate::{Fault, ServiceError, ServiceState, failure::Sender, graph::Node, run::Cause};
+use crate::{Fault, ServiceState, graph::Node, run::Cause};
 
 /// Where a service is that is to be started again because it failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,18 +24,16 @@ pub(super) enum Backoff {
 }
 
 impl Runner {
-    /// A service reported that it failed; returns what ends the run.
-    pub(super) fn reported(&mut self, sender: Sender, error: ServiceError) -> Option<Cause> {
-        if self.hears(sender) {
-            self.failed(sender.index, Fault::Failed(error))
-        } else {
-            None
+    /// Which service reported that it failed, unless the run is to stop. A report counts if it is
+    /// of the latest start, and the first failure after it.
+    pub(super) fn next_report(&self) -> Option<(usize, Fault)> {
+        if self.stop.is_cancelled() {
+            return None;
         }
-    }
-
-    /// Whether a report is of the start that counts, and the first failure after it.
-    pub(super) fn hears(&self, sender: Sender) -> bool {
-        self.slots[sender.index].incarnation == sender.incarnation
+        let mut reports = iter::from_fn(|| self.failures.take());
+        let (sender, error) = reports
+            .find(|(sender, _)| self.slots[sender.index].incarnation == sender.incarnation)?;
+        Some((sender.index, Fault::Failed(error)))
     }
 
     /// A service failed. Either it is restarted, which its dependants are with it, or it has failed

@@ -48,12 +48,13 @@ impl Runner {
 
     async fn start_each(&mut self, starting: &mut Starting) -> Result<(), Abort> {
         let mut over = pin!(sleep(self.limits.start_timeout));
-        let failures = Arc::clone(&self.failures);
         loop {
+            self.hear_in_start()?;
             while starting.under_way.len() < self.limits.parallel_starts
                 && let Some(index) = starting.turns.next()
             {
                 self.enter(starting, index)?;
+                self.hear_in_start()?;
             }
             let Some(longest) = starting.under_way.values().next() else {
                 return Ok(());
@@ -66,9 +67,7 @@ impl Runner {
                 }
                 () = self.stop.cancelled() => return Err(Abort::Stopped),
                 () = &mut over => return Err(Abort::TimedOut { index: longest }),
-                (sender, error) = failures.next() => if self.hears(sender) {
-                    self.failed_in_start(sender.index, Fault::Failed(error))?;
-                },
+                () = self.failures.arrived() => {}
             }
         }
     }
@@ -135,6 +134,14 @@ impl Runner {
         };
         let elapsed = self.board.since(begun);
         self.note(starting, index, outcome, elapsed);
+        Ok(())
+    }
+
+    /// Hears all reports before the next service is entered, and before the start is complete.
+    fn hear_in_start(&mut self) -> Result<(), Abort> {
+        while let Some((index, fault)) = self.next_report() {
+            self.failed_in_start(index, fault)?;
+        }
         Ok(())
     }
 

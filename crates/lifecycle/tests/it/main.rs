@@ -8,6 +8,7 @@ mod hostile;
 mod parallel;
 mod ports;
 mod random_graphs;
+mod reports;
 mod restarts;
 mod rows;
 mod signals;

@@ -214,3 +214,14 @@ async fn report_tells_how_long_each_start_took() {
         ]
     );
 }
+
+/// Whoever has the outcome of a start may begin the next at once, on any thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn start_right_after_a_failed_one_is_another() {
+    let app = app([ServiceSpec::new("database")]);
+    app.service("database").set_start(Step::Fail);
+    for starts in 1..=1_000 {
+        app.lifecycle.start().await.unwrap_err();
+        assert_eq!(app.journal.starts().len(), starts);
+    }
+}
