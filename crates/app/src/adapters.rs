@@ -5,3 +5,10 @@ pub mod hub;
 pub mod leases;
 pub mod privacy;
 pub mod sqlite;
+
+mod guarded_pool;
+mod migrations;
+mod rows;
+
+pub use guarded_pool::{GuardedPool, Judged, refusal};
+pub use migrations::{ACCOUNT_MIGRATIONS, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS};

@@ -1,28 +1,22 @@
 //! The stores, in SQLite.
 //!
 //! Each takes two pools of one database behind a circuit breaker each: one to read, of any size, and
-//! one to write. What reads
-//! before it writes does so in a transaction that has the right to write from its beginning. Times
-//! are microseconds since the epoch, ids the sixteen bytes of a UUID.
+//! one to write. What reads before it writes does so in a transaction that has the right to write
+//! from its beginning. Ids are the sixteen bytes of a UUID.
 
 mod account_store;
 mod event_log;
 mod group_commit;
-mod guarded_pool;
 mod job_store;
-mod migrations;
 mod notification_store;
 mod outbox_store;
 #[cfg(test)]
 mod plans;
 mod privacy_store;
-mod rows;
 mod schedule_store;
 
-pub use account_store::{ACCOUNT_MIGRATIONS, SqliteAccountStore};
-pub use guarded_pool::{GuardedPool, refusal};
+pub use account_store::SqliteAccountStore;
 pub use job_store::GuardedJobStore;
-pub use migrations::{NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS};
 pub use notification_store::SqliteNotificationStore;
 pub use privacy_store::SqlitePrivacyStore;
 pub use schedule_store::SqliteScheduleStore;

@@ -3,6 +3,7 @@ use std::time::SystemTime;
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::Serialize;
+use sqlx::Sqlite;
 use steadfast_lifecycle::ServiceSnapshot;
 use steadfast_sync::BreakerState;
 use utoipa::ToSchema;
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     accounts::{Role, Scope},
-    adapters::{leases::HeldLease, sqlite::GuardedPool},
+    adapters::{GuardedPool, leases::HeldLease},
     alerts::Alert,
 };
 
@@ -201,7 +202,7 @@ impl LeaseView {
 }
 
 impl PoolView {
-    fn new(guarded: &GuardedPool) -> Self {
+    fn new(guarded: &GuardedPool<Sqlite>) -> Self {
         let (pool, breaker) = (guarded.pool(), guarded.breaker());
         let open = pool.size();
         let idle = u32::try_from(pool.num_idle()).unwrap_or(open).min(open);

@@ -1,6 +1,7 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use http::Uri;
+use sqlx::Sqlite;
 use steadfast_clock::Clock;
 use steadfast_db_init::{Database, SqliteBackend};
 use steadfast_lifecycle::LifecycleHandle;
@@ -13,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{RequestLimits, Tickets};
 use crate::{
     accounts::{Accounts, User},
-    adapters::{leases::WatchedLeases, sqlite::GuardedPool},
+    adapters::{GuardedPool, leases::WatchedLeases},
     alerts::Alerts,
 };
 
@@ -47,7 +48,7 @@ pub struct ApiParts {
     /// The database.
     pub database: Arc<Database<SqliteBackend>>,
     /// Its pools, as the stores use them.
-    pub pools: [GuardedPool; 2],
+    pub pools: [GuardedPool<Sqlite>; 2],
     /// How many requests each may make.
     pub limits: Arc<RequestLimits>,
     /// Tickets for WebSockets.

@@ -209,7 +209,7 @@ impl Problem {
     /// A part of the service that is not there at the moment.
     pub fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::warn!(%error, causes = causes(error), "request failed for now");
-        if let Some(open) = crate::adapters::sqlite::refusal(error) {
+        if let Some(open) = crate::adapters::refusal(error) {
             let detail = "the database keeps failing and is given a rest; try again later";
             let problem = Self::new(Kind::Unavailable, detail);
             return problem.retry_after(open.retry_after.unwrap_or(Duration::from_secs(1)));

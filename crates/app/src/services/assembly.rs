@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use sqlx::Sqlite;
 use steadfast_clock::Clock;
 use steadfast_db_init::{Database, SqliteBackend, SqlitePools};
 use steadfast_lease::SqliteBackend as SqliteLeases;
@@ -15,13 +16,14 @@ use super::measured::Measured;
 use crate::{
     accounts::{Accounts, SetupGate},
     adapters::{
+        GuardedPool,
         accounts::AccountUsers,
         hub::{ChannelHistory, HubPush, TokenAuthenticator, TopicAuthorizer},
         leases::WatchedLeases,
         privacy::PrivacyRuns,
         sqlite::{
-            GuardedJobStore, GuardedPool, SqliteAccountStore, SqliteNotificationStore,
-            SqlitePrivacyStore, SqliteScheduleStore,
+            GuardedJobStore, SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore,
+            SqliteScheduleStore,
         },
     },
     config::Config,
@@ -40,7 +42,7 @@ const TOPIC_HISTORY: usize = 100;
 pub(super) struct Assembly {
     pub(super) database: Arc<Database<SqliteBackend>>,
     /// To read, and to write.
-    pub(super) pools: [GuardedPool; 2],
+    pub(super) pools: [GuardedPool<Sqlite>; 2],
     pub(super) accounts: Arc<Accounts>,
     pub(super) hub: Hub,
     pub(super) notifications: Arc<Notifications>,

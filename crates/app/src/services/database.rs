@@ -14,7 +14,7 @@ use steadfast_lifecycle::{Health, Service, ServiceError, ServiceSpec, StartConte
 
 use super::{assembly::Assembly, data_folder::DataFolder, monitor, slot::Slot};
 use crate::{
-    adapters::sqlite::{ACCOUNT_MIGRATIONS, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS},
+    adapters::{ACCOUNT_MIGRATIONS, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS},
     config::Config,
 };
 

@@ -3,10 +3,10 @@
 use std::{path::Path, sync::Arc, time::SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::SqlitePool;
-use steadfast_app::adapters::sqlite::{
-    ACCOUNT_MIGRATIONS, GuardedJobStore, GuardedPool, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS,
-    SqliteNotificationStore, SqlitePrivacyStore, SqliteScheduleStore,
+use sqlx::{Sqlite, SqlitePool};
+use steadfast_app::adapters::{
+    ACCOUNT_MIGRATIONS, GuardedPool, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS,
+    sqlite::{GuardedJobStore, SqliteNotificationStore, SqlitePrivacyStore, SqliteScheduleStore},
 };
 use steadfast_clock::{Clock, ManualClock, SystemClock};
 use steadfast_db_init::{Database, MigrationSet, SqliteBackend, SqliteOptions, SqlitePools};
@@ -42,7 +42,7 @@ impl Stores {
         }
     }
 
-    pub(crate) fn guarded(&self) -> (GuardedPool, GuardedPool) {
+    pub(crate) fn guarded(&self) -> (GuardedPool<Sqlite>, GuardedPool<Sqlite>) {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         GuardedPool::pair(&self.pools, &clock).unwrap()
     }

@@ -1,84 +1,31 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::{
+    Sqlite,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 use uuid::Uuid;
 
-use super::{
-    guarded_pool::GuardedPool,
-    rows::{broken, is_transient, optional_time, time},
+use crate::{
+    accounts::{AccountStore, SecretHash, Session, StoreError, StoredUser, Token, User, Username},
+    adapters::{
+        GuardedPool,
+        rows::{Columns as _, is_transient, scope_names, token, user},
+    },
 };
-use crate::accounts::{
-    AccountStore, Role, Scope, SecretHash, Session, StoreError, StoredUser, Token, User, Username,
-};
-
-/// The tables of users, sessions and tokens.
-pub const ACCOUNT_MIGRATIONS: &[(u32, &str, &str)] = &[(
-    1,
-    "CREATE TABLE account (
-        id BLOB PRIMARY KEY,
-        username TEXT NOT NULL UNIQUE,
-        password TEXT NOT NULL,
-        role TEXT NOT NULL,
-        created_at INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX account_admin ON account (id) WHERE role = 'admin';
-    CREATE TABLE session (
-        hash BLOB PRIMARY KEY,
-        user_id BLOB NOT NULL REFERENCES account (id) ON DELETE CASCADE,
-        created_at INTEGER NOT NULL,
-        expires_at INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX session_by_user ON session (user_id);
-    CREATE INDEX session_by_end ON session (expires_at);
-    CREATE TABLE api_token (
-        id BLOB PRIMARY KEY,
-        hash BLOB NOT NULL UNIQUE,
-        user_id BLOB NOT NULL REFERENCES account (id) ON DELETE CASCADE,
-        name TEXT NOT NULL,
-        scopes TEXT NOT NULL,
-        created_at INTEGER NOT NULL,
-        expires_at INTEGER
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX api_token_by_user ON api_token (user_id, id);",
-    "CREATE TABLE account (
-        id UUID PRIMARY KEY,
-        username TEXT NOT NULL UNIQUE,
-        password TEXT NOT NULL,
-        role TEXT NOT NULL,
-        created_at BIGINT NOT NULL
-    );
-    CREATE INDEX account_admin ON account (id) WHERE role = 'admin';
-    CREATE TABLE session (
-        hash BYTEA PRIMARY KEY,
-        user_id UUID NOT NULL REFERENCES account (id) ON DELETE CASCADE,
-        created_at BIGINT NOT NULL,
-        expires_at BIGINT NOT NULL
-    );
-    CREATE INDEX session_by_user ON session (user_id);
-    CREATE INDEX session_by_end ON session (expires_at);
-    CREATE TABLE api_token (
-        id UUID PRIMARY KEY,
-        hash BYTEA NOT NULL UNIQUE,
-        user_id UUID NOT NULL REFERENCES account (id) ON DELETE CASCADE,
-        name TEXT NOT NULL,
-        scopes TEXT NOT NULL,
-        created_at BIGINT NOT NULL,
-        expires_at BIGINT
-    );
-    CREATE INDEX api_token_by_user ON api_token (user_id, id);",
-)];
 
 /// Users, sessions and tokens in SQLite.
 #[derive(Clone, Debug)]
 pub struct SqliteAccountStore {
-    reader: GuardedPool,
-    writer: GuardedPool,
+    reader: GuardedPool<Sqlite>,
+    writer: GuardedPool<Sqlite>,
 }
 
 impl SqliteAccountStore {
-    /// On a database that has [`ACCOUNT_MIGRATIONS`].
+    /// On a database that has [`ACCOUNT_MIGRATIONS`](crate::adapters::ACCOUNT_MIGRATIONS).
     #[must_use]
-    pub fn new(reader: GuardedPool, writer: GuardedPool) -> Self {
+    pub fn new(reader: GuardedPool<Sqlite>, writer: GuardedPool<Sqlite>) -> Self {
         Self { reader, writer }
     }
 }
@@ -122,13 +69,14 @@ impl AccountStore for SqliteAccountStore {
 
     async fn user_by_name(&self, username: &Username) -> Result<Option<StoredUser>, StoreError> {
         sqlx::query(
-            "SELECT id, username, role, created_at, password FROM account WHERE username = ?1",
+            "SELECT id AS account_id, username, role, created_at AS account_created_at, password
+             FROM account WHERE username = ?1",
         )
         .bind(username.as_str())
         .try_map(|row: SqliteRow| {
             Ok(StoredUser {
-                user: user(&row, 0)?,
-                password: row.try_get(4)?,
+                user: user(&row)?,
+                password: row.text("password")?.to_owned(),
             })
         })
         .fetch_optional(&self.reader)
@@ -146,12 +94,12 @@ impl AccountStore for SqliteAccountStore {
 
     async fn users(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<User>, StoreError> {
         sqlx::query(
-            "SELECT id, username, role, created_at FROM account
-             WHERE id > coalesce(?1, x'') ORDER BY id LIMIT ?2",
+            "SELECT id AS account_id, username, role, created_at AS account_created_at
+             FROM account WHERE id > coalesce(?1, x'') ORDER BY id LIMIT ?2",
         )
         .bind(after)
         .bind(limit)
-        .try_map(|row: SqliteRow| user(&row, 0))
+        .try_map(|row: SqliteRow| user(&row))
         .fetch_all(&self.reader)
         .await
         .map_err(failed("listing users"))
@@ -175,17 +123,18 @@ impl AccountStore for SqliteAccountStore {
         let hash = *hash;
         sqlx::query(
             "SELECT session.created_at, session.expires_at,
-                    account.id, account.username, account.role, account.created_at
+                    account.id AS account_id, account.username, account.role,
+                    account.created_at AS account_created_at
              FROM session JOIN account ON account.id = session.user_id WHERE session.hash = ?1",
         )
         .bind(hash.as_bytes().as_slice())
         .try_map(move |row: SqliteRow| {
-            let user = user(&row, 2)?;
+            let user = user(&row)?;
             let session = Session {
                 hash,
                 user_id: user.id,
-                created_at: time(&row, 0)?,
-                expires_at: time(&row, 1)?,
+                created_at: row.time("created_at")?,
+                expires_at: row.time("expires_at")?,
             };
             Ok((session, user))
         })
@@ -204,7 +153,6 @@ impl AccountStore for SqliteAccountStore {
     }
 
     async fn create_token(&self, token: &Token) -> Result<(), StoreError> {
-        let scopes: Vec<_> = token.scopes.iter().map(|scope| scope.as_str()).collect();
         sqlx::query(
             "INSERT INTO api_token (id, hash, user_id, name, scopes, created_at, expires_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -213,7 +161,7 @@ impl AccountStore for SqliteAccountStore {
         .bind(token.hash.as_bytes().as_slice())
         .bind(token.user_id)
         .bind(&token.name)
-        .bind(scopes.join(" "))
+        .bind(scope_names(token))
         .bind(token.created_at.as_microsecond())
         .bind(token.expires_at.map(Timestamp::as_microsecond))
         .execute(&self.writer)
@@ -226,12 +174,13 @@ impl AccountStore for SqliteAccountStore {
         sqlx::query(
             "SELECT api_token.id, api_token.hash, api_token.user_id, api_token.name,
                     api_token.scopes, api_token.created_at, api_token.expires_at,
-                    account.id, account.username, account.role, account.created_at
+                    account.id AS account_id, account.username, account.role,
+                    account.created_at AS account_created_at
              FROM api_token JOIN account ON account.id = api_token.user_id
              WHERE api_token.hash = ?1",
         )
         .bind(hash.as_bytes().as_slice())
-        .try_map(|row: SqliteRow| Ok((token(&row)?, user(&row, 7)?)))
+        .try_map(|row: SqliteRow| Ok((token(&row)?, user(&row)?)))
         .fetch_optional(&self.reader)
         .await
         .map_err(failed("reading a token"))
@@ -269,7 +218,7 @@ impl AccountStore for SqliteAccountStore {
 fn insert_user<'q>(
     sql: &'static str,
     stored: &'q StoredUser,
-) -> sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
+) -> Query<'q, Sqlite, SqliteArguments> {
     sqlx::query(sql)
         .bind(stored.user.id)
         .bind(stored.user.username.as_str())
@@ -278,37 +227,6 @@ fn insert_user<'q>(
         .bind(stored.user.created_at.as_microsecond())
 }
 
-/// Reads id, username, role and creation from four columns, the first one at `from`.
-fn user(row: &SqliteRow, from: usize) -> sqlx::Result<User> {
-    let username: &str = row.try_get(from + 1)?;
-    let role: &str = row.try_get(from + 2)?;
-    Ok(User {
-        id: row.try_get(from)?,
-        username: Username::parse(username).map_err(|rule| broken("username", rule))?,
-        role: Role::named(role).ok_or_else(|| broken("role", "is unknown"))?,
-        created_at: time(row, from + 3)?,
-    })
-}
-
-/// Reads a token from the first seven columns.
-fn token(row: &SqliteRow) -> sqlx::Result<Token> {
-    let hash: Vec<u8> = row.try_get(1)?;
-    let hash = hash
-        .try_into()
-        .map_err(|_| broken("hash", "is not 32 bytes long"))?;
-    let scopes: &str = row.try_get(4)?;
-    Ok(Token {
-        id: row.try_get(0)?,
-        hash: SecretHash::from_bytes(hash),
-        user_id: row.try_get(2)?,
-        name: row.try_get(3)?,
-        // A scope that this version does not know allows nothing.
-        scopes: scopes.split(' ').filter_map(Scope::named).collect(),
-        created_at: time(row, 5)?,
-        expires_at: optional_time(row, 6)?,
-    })
-}
-
 fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
-    move |error| StoreError::new(operation, is_transient(&error), error)
+    move |error| StoreError::new(operation, is_transient::<Sqlite>(&error), error)
 }

@@ -1,13 +1,13 @@
 //! The users' event logs: what goes to their channels.
 
 use jiff::Timestamp;
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::{Sqlite, sqlite::SqliteRow};
 use steadfast_notifications::{EventPayload, MAX_EVENTS_PER_USER, UserEvent, UserId};
 use tracing::error;
 
-use super::{
+use crate::adapters::{
     guarded_pool::Tx,
-    rows::{column, number},
+    rows::{Columns as _, column, event, to_json},
 };
 
 /// A part of a user's log.
@@ -19,28 +19,31 @@ pub(super) const PRUNE: &str = "DELETE FROM user_event WHERE user_id = ?1 AND po
 
 /// Reads events of a user in order, without those that cannot be read.
 pub(super) async fn read_events(
-    tx: &mut Tx,
+    tx: &mut Tx<Sqlite>,
     user: UserId,
     after: u64,
     limit: u32,
 ) -> sqlx::Result<Vec<UserEvent>> {
     let stored = stored_events(tx, user, after, limit).await?;
-    Ok(stored.into_iter().filter_map(Result::ok).collect())
+    Ok(stored
+        .into_iter()
+        .filter_map(|(_, event)| event.ok())
+        .collect())
 }
 
 /// Reads events of a user in order, and removes those that cannot be read from the log.
 pub(super) async fn claim_events(
-    tx: &mut Tx,
+    tx: &mut Tx<Sqlite>,
     user: UserId,
     after: u64,
     limit: u32,
 ) -> sqlx::Result<Vec<UserEvent>> {
     let stored = stored_events(tx, user, after, limit).await?;
     let mut events = Vec::with_capacity(stored.len());
-    for event in stored {
+    for (position, event) in stored {
         match event {
             Ok(event) => events.push(event),
-            Err(Unreadable { position, error }) => {
+            Err(error) => {
                 error!(%user, position, %error, "an event cannot be read and is dropped");
                 sqlx::query("DELETE FROM user_event WHERE user_id = ?1 AND position = ?2")
                     .bind(user.uuid())
@@ -53,32 +56,17 @@ pub(super) async fn claim_events(
     Ok(events)
 }
 
-/// An event that another version has written, or nobody.
-struct Unreadable {
-    position: u64,
-    error: sqlx::Error,
-}
-
 async fn stored_events(
-    tx: &mut Tx,
+    tx: &mut Tx<Sqlite>,
     user: UserId,
     after: u64,
     limit: u32,
-) -> sqlx::Result<Vec<Result<UserEvent, Unreadable>>> {
+) -> sqlx::Result<Vec<(u64, sqlx::Result<UserEvent>)>> {
     sqlx::query(EVENTS)
         .bind(user.uuid())
         .bind(column(after))
         .bind(limit)
-        .try_map(|row: SqliteRow| {
-            let position = number(&row, "position")?;
-            let event = from_json(row.try_get("payload")?);
-            Ok(event
-                .map(|payload| UserEvent {
-                    offset: position,
-                    payload,
-                })
-                .map_err(|error| Unreadable { position, error }))
-        })
+        .try_map(|row: SqliteRow| event(&row))
         .fetch_all(&mut **tx)
         .await
 }
@@ -86,7 +74,7 @@ async fn stored_events(
 /// Adds an event to the end of a user's log, makes it pending, and drops the oldest one that is
 /// too many.
 pub(super) async fn append_event(
-    tx: &mut Tx,
+    tx: &mut Tx<Sqlite>,
     user: UserId,
     event: &EventPayload,
     at: Timestamp,
@@ -98,7 +86,7 @@ pub(super) async fn append_event(
     )
     .bind(user.uuid())
     .bind(at.as_microsecond())
-    .try_map(|row| number(&row, "position"))
+    .try_map(|row: SqliteRow| row.number("position"))
     .fetch_one(&mut **tx)
     .await?;
     sqlx::query(
@@ -116,14 +104,4 @@ pub(super) async fn append_event(
         .execute(&mut **tx)
         .await
         .map(drop)
-}
-
-/// A value as a column holds it.
-pub(super) fn to_json<T: serde::Serialize>(value: &T) -> sqlx::Result<String> {
-    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
-}
-
-/// The value that a column holds.
-pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> sqlx::Result<T> {
-    serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }

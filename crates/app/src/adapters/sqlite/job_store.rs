@@ -1,11 +1,12 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
+use sqlx::Sqlite;
 use steadfast_scheduler::{
     ClaimRequest, Claimed, FinishedRun, Job, JobKey, JobStatus, JobStore, RunId, RunNow,
     SqliteJobStore, StoreError, Upserted, Wake,
 };
 
-use super::GuardedPool;
+use crate::adapters::GuardedPool;
 
 /// The schedulers' job store behind the breakers of the database.
 ///
@@ -13,8 +14,8 @@ use super::GuardedPool;
 /// by waiting: fires are late then, and none is lost.
 #[derive(Clone, Debug)]
 pub struct GuardedJobStore {
-    reader: GuardedPool,
-    writer: GuardedPool,
+    reader: GuardedPool<Sqlite>,
+    writer: GuardedPool<Sqlite>,
     reads: SqliteJobStore,
     writes: SqliteJobStore,
 }
@@ -22,7 +23,7 @@ pub struct GuardedJobStore {
 impl GuardedJobStore {
     /// A store in the database of both pools.
     #[must_use]
-    pub fn new(reader: GuardedPool, writer: GuardedPool) -> Self {
+    pub fn new(reader: GuardedPool<Sqlite>, writer: GuardedPool<Sqlite>) -> Self {
         Self {
             reads: SqliteJobStore::new(reader.pool().clone()),
             writes: SqliteJobStore::new(writer.pool().clone()),
@@ -139,7 +140,7 @@ impl JobStore for GuardedJobStore {
 /// Makes a call if the breaker lets it through, and judges it: as a success only if what it
 /// returned `proves` that the database does what the pool is for.
 async fn judged<T>(
-    pool: &GuardedPool,
+    pool: &GuardedPool<Sqlite>,
     action: &'static str,
     call: impl Future<Output = Outcome<T>> + Send,
     proves: impl FnOnce(&T) -> bool + Send,
@@ -170,7 +171,7 @@ mod tests {
     use steadfast_sync::BreakerState;
 
     use super::*;
-    use crate::adapters::sqlite::refusal;
+    use crate::adapters::refusal;
 
     const NAMESPACE: &str = "test";
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::{Sqlite, sqlite::SqliteRow};
 use steadfast_notifications::{
     Draft, EventPage, EventPayload, FireOutcome, IdempotencyClaim, Notification, NotificationId,
     NotificationQuery, NotificationStore, Occurrence, Order, PortError, PublishOutcome, ScheduleId,
@@ -11,10 +11,13 @@ use steadfast_notifications::{
 use uuid::Uuid;
 
 use super::{
-    event_log::{append_event, from_json, read_events, to_json},
+    event_log::{append_event, read_events},
     group_commit::GroupCommit,
-    guarded_pool::{GuardedPool, Tx},
-    rows::{column, is_transient, number, optional_time, time},
+};
+use crate::adapters::{
+    GuardedPool,
+    guarded_pool::Tx,
+    rows::{Columns as _, column, from_json, is_transient, notification, to_json},
 };
 
 /// Marks a user's oldest unread notifications as read.
@@ -35,16 +38,16 @@ pub(super) const IS_ENABLED: &str =
 /// Notifications, occurrences, idempotency keys, event logs and the outbox in SQLite.
 #[derive(Clone, Debug)]
 pub struct SqliteNotificationStore {
-    pub(super) reader: GuardedPool,
-    pub(super) writer: GuardedPool,
+    pub(super) reader: GuardedPool<Sqlite>,
+    pub(super) writer: GuardedPool<Sqlite>,
     pub(super) settlements: Arc<GroupCommit<(UserId, u64, Settlement), ()>>,
     fires: Arc<GroupCommit<(Draft, Occurrence), FireOutcome>>,
 }
 
 impl SqliteNotificationStore {
-    /// On a database that has [`NOTIFICATION_MIGRATIONS`](super::NOTIFICATION_MIGRATIONS).
+    /// On a database that has [`NOTIFICATION_MIGRATIONS`](crate::adapters::NOTIFICATION_MIGRATIONS).
     #[must_use]
-    pub fn new(reader: GuardedPool, writer: GuardedPool) -> Self {
+    pub fn new(reader: GuardedPool<Sqlite>, writer: GuardedPool<Sqlite>) -> Self {
         Self {
             reader,
             writer,
@@ -107,7 +110,7 @@ impl SqliteNotificationStore {
             .bind(user.uuid())
             .bind(column(bound))
             .bind(query.limit)
-            .try_map(|row| notification(&row))
+            .try_map(|row: SqliteRow| notification(&row))
             .fetch_all(&self.reader)
             .await
     }
@@ -219,7 +222,7 @@ impl NotificationStore for SqliteNotificationStore {
         sqlx::query("SELECT * FROM notification WHERE id = ?1 AND user_id = ?2")
             .bind(id.uuid())
             .bind(user.uuid())
-            .try_map(|row| notification(&row))
+            .try_map(|row: SqliteRow| notification(&row))
             .fetch_optional(&self.reader)
             .await
             .map_err(port_error)
@@ -294,7 +297,7 @@ pub(super) const fn list_sql(order: Order, unread: bool) -> &'static str {
 
 /// What the notifications learn of an error.
 pub(super) fn port_error(error: sqlx::Error) -> PortError {
-    if is_transient(&error) {
+    if is_transient::<Sqlite>(&error) {
         PortError::transient(error)
     } else {
         PortError::permanent(error)
@@ -303,7 +306,7 @@ pub(super) fn port_error(error: sqlx::Error) -> PortError {
 
 /// What was published under a key that has not expired.
 async fn replay(
-    tx: &mut Tx,
+    tx: &mut Tx<Sqlite>,
     claim: &IdempotencyClaim,
     now: Timestamp,
 ) -> sqlx::Result<Option<PublishOutcome>> {
@@ -326,7 +329,7 @@ async fn replay(
 }
 
 async fn remember(
-    tx: &mut Tx,
+    tx: &mut Tx<Sqlite>,
     claim: &IdempotencyClaim,
     answer: &Notification,
 ) -> sqlx::Result<()> {
@@ -346,7 +349,11 @@ async fn remember(
 }
 
 /// Stores an occurrence's notification; writes nothing if it is stored or not to be stored.
-async fn fire(tx: &mut Tx, draft: &Draft, occurrence: Occurrence) -> sqlx::Result<FireOutcome> {
+async fn fire(
+    tx: &mut Tx<Sqlite>,
+    draft: &Draft,
+    occurrence: Occurrence,
+) -> sqlx::Result<FireOutcome> {
     let enabled: Option<bool> = sqlx::query_scalar(IS_ENABLED)
         .bind(occurrence.schedule_id.uuid())
         .bind(draft.user_id.uuid())
@@ -371,7 +378,7 @@ async fn fire(tx: &mut Tx, draft: &Draft, occurrence: Occurrence) -> sqlx::Resul
 
 /// Stores a notification under the user's next number, with its event.
 async fn append(
-    tx: &mut Tx,
+    tx: &mut Tx<Sqlite>,
     draft: &Draft,
     occurrence: Option<Occurrence>,
 ) -> sqlx::Result<Notification> {
@@ -380,7 +387,7 @@ async fn append(
          ON CONFLICT (user_id) DO UPDATE SET seq = seq + 1 RETURNING seq",
     )
     .bind(draft.user_id.uuid())
-    .try_map(|row| number(&row, "seq"))
+    .try_map(|row: SqliteRow| row.number("seq"))
     .fetch_one(&mut **tx)
     .await?;
     let stored = draft.numbered(seq, occurrence);
@@ -410,7 +417,7 @@ async fn append(
 
 /// Commits a change of some notifications with its event, unless nothing changed.
 async fn finish(
-    mut tx: Tx,
+    mut tx: Tx<Sqlite>,
     user: UserId,
     changed: Vec<NotificationId>,
     at: Timestamp,
@@ -421,21 +428,4 @@ async fn finish(
         tx.commit().await?;
     }
     Ok(changed)
-}
-
-fn notification(row: &SqliteRow) -> sqlx::Result<Notification> {
-    let schedule_id: Option<Uuid> = row.try_get("schedule_id")?;
-    Ok(Notification {
-        id: NotificationId::new(row.try_get("id")?),
-        seq: number(row, "seq")?,
-        user_id: UserId::new(row.try_get("user_id")?),
-        title: row.try_get("title")?,
-        body: row.try_get("body")?,
-        topic: row.try_get("topic")?,
-        urgent: row.try_get("urgent")?,
-        schedule_id: schedule_id.map(ScheduleId::new),
-        scheduled_for: optional_time(row, "scheduled_for")?,
-        created_at: time(row, "created_at")?,
-        read_at: optional_time(row, "read_at")?,
-    })
 }

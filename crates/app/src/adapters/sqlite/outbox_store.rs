@@ -1,14 +1,12 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::{Sqlite, sqlite::SqliteRow};
 use steadfast_notifications::{OutboxClaim, OutboxStore, PortError, Settlement, UserId};
 
-use super::{
-    SqliteNotificationStore,
-    event_log::claim_events,
+use super::{SqliteNotificationStore, event_log::claim_events, notification_store::port_error};
+use crate::adapters::{
     guarded_pool::Tx,
-    notification_store::port_error,
-    rows::{broken, column, number},
+    rows::{Columns as _, broken, column},
 };
 
 /// Who waits, the longest waiting first.
@@ -58,11 +56,11 @@ impl SqliteNotificationStore {
                 .await?;
             // Somebody else was faster.
             let Some(row) = claimed else { continue };
-            let pushed = number(&row, "pushed")?;
+            let pushed = row.number("pushed")?;
             claims.push(OutboxClaim {
                 user_id: user,
-                number: number(&row, "claims")?,
-                failures: u32::try_from(number(&row, "failures")?)
+                number: row.number("claims")?,
+                failures: u32::try_from(row.number("failures")?)
                     .map_err(|_| broken("failures", "are too many"))?,
                 epoch: epoch.clone(),
                 events: claim_events(&mut tx, user, pushed, events).await?,
@@ -76,7 +74,7 @@ impl SqliteNotificationStore {
         sqlx::query(PENDING)
             .bind(now.as_microsecond())
             .bind(users)
-            .try_map(|row: SqliteRow| row.try_get("user_id").map(UserId::new))
+            .try_map(|row: SqliteRow| row.id("user_id").map(UserId::new))
             .fetch_all(&self.reader)
             .await
     }
@@ -134,7 +132,12 @@ impl OutboxStore for SqliteNotificationStore {
     }
 }
 
-async fn settle(tx: &mut Tx, user: UserId, claim: u64, settlement: Settlement) -> sqlx::Result<()> {
+async fn settle(
+    tx: &mut Tx<Sqlite>,
+    user: UserId,
+    claim: u64,
+    settlement: Settlement,
+) -> sqlx::Result<()> {
     let (sql, pushed, at) = match settlement {
         Settlement::Pushed { pushed, at } => (PUSHED, pushed, at),
         Settlement::RetryAt { pushed, at } => (

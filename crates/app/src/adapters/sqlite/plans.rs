@@ -4,12 +4,12 @@ use sqlx::{AssertSqlSafe, Row as _, sqlite::SqlitePoolOptions, sqlite::SqliteRow
 use steadfast_notifications::Order;
 
 use super::{
-    NOTIFICATION_MIGRATIONS,
     event_log::{EVENTS, PRUNE},
     notification_store::{IS_ENABLED, READ_UP_TO, SET_OCCURRENCE, list_sql},
     outbox_store::{CLAIM, PENDING, PUSHED, RELEASE},
     schedule_store::{LIST, OUT_OF_SYNC},
 };
+use crate::adapters::NOTIFICATION_MIGRATIONS;
 
 #[tokio::test]
 async fn hot_statements_search_the_index_made_for_them() {

@@ -1,25 +1,24 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::{
-    Row as _, Sqlite,
+    Sqlite,
     query::Query,
     sqlite::{SqliteArguments, SqliteRow},
 };
 use steadfast_privacy::{
-    Operation, PolicyOutcome, PolicyStatus, PortError, Records, RetentionStore, Run, RunId, RunLog,
-    RunStatus, Trigger,
+    Operation, PolicyOutcome, PortError, Records, RetentionStore, Run, RunId, RunLog, RunStatus,
 };
 
-use super::{
-    guarded_pool::GuardedPool,
-    rows::{broken, column, is_transient, number, optional_time, time, timestamp},
+use crate::adapters::{
+    GuardedPool,
+    rows::{column, is_transient, outcome, report_json, run, timestamp},
 };
 
 /// The ages of the records of all crates, and the log of privacy runs, in SQLite.
 #[derive(Clone, Debug)]
 pub struct SqlitePrivacyStore {
-    reader: GuardedPool,
-    writer: GuardedPool,
+    reader: GuardedPool<Sqlite>,
+    writer: GuardedPool<Sqlite>,
 }
 
 /// The statements about one kind of record, each of which reads one index from its old end.
@@ -101,10 +100,10 @@ fn statements(records: Records) -> Result<Statements, PortError> {
 }
 
 impl SqlitePrivacyStore {
-    /// On a database that has [`PRIVACY_MIGRATIONS`](super::PRIVACY_MIGRATIONS) and the tables of
+    /// On a database that has [`PRIVACY_MIGRATIONS`](crate::adapters::PRIVACY_MIGRATIONS) and the tables of
     /// the other crates.
     #[must_use]
-    pub fn new(reader: GuardedPool, writer: GuardedPool) -> Self {
+    pub fn new(reader: GuardedPool<Sqlite>, writer: GuardedPool<Sqlite>) -> Self {
         Self { reader, writer }
     }
 
@@ -157,7 +156,7 @@ impl SqlitePrivacyStore {
             run.policies =
                 sqlx::query("SELECT * FROM privacy_run_policy WHERE run_id = ?1 ORDER BY place")
                     .bind(run.id.uuid())
-                    .try_map(|row| outcome(&row))
+                    .try_map(|row: SqliteRow| outcome(&row))
                     .fetch_all(&self.reader)
                     .await?;
         }
@@ -170,7 +169,7 @@ impl SqlitePrivacyStore {
              ORDER BY id DESC LIMIT 1",
         )
         .bind(operation.name())
-        .try_map(|row| run(&row))
+        .try_map(|row: SqliteRow| run(&row))
         .fetch_all(&self.reader)
         .await?;
         Ok(self.with_policies(found).await?.pop())
@@ -200,7 +199,7 @@ impl SqlitePrivacyStore {
             Some(operation) => query.bind(operation.name()),
         };
         let found = query
-            .try_map(|row| run(&row))
+            .try_map(|row: SqliteRow| run(&row))
             .fetch_all(&self.reader)
             .await?;
         self.with_policies(found).await
@@ -303,49 +302,8 @@ fn fail_unfinished(operation: Operation, at: Timestamp) -> Query<'static, Sqlite
     .bind(at.as_microsecond())
 }
 
-/// Reads a run without the outcomes of its policies.
-fn run(row: &SqliteRow) -> sqlx::Result<Run> {
-    let (operation, trigger, status): (&str, &str, &str) = (
-        row.try_get("operation")?,
-        row.try_get("trigger_name")?,
-        row.try_get("status")?,
-    );
-    let report: Option<&str> = row.try_get("report")?;
-    let report = report.map(serde_json::from_str).transpose();
-    Ok(Run {
-        id: RunId::new(row.try_get("id")?),
-        operation: Operation::from_name(operation)
-            .ok_or_else(|| broken("operation", "is unknown"))?,
-        trigger: Trigger::from_name(trigger).ok_or_else(|| broken("trigger", "is unknown"))?,
-        started_at: time(row, "started_at")?,
-        finished_at: optional_time(row, "finished_at")?,
-        status: RunStatus::from_name(status).ok_or_else(|| broken("status", "is unknown"))?,
-        error: row.try_get("error")?,
-        policies: Vec::new(),
-        report: report.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-    })
-}
-
-fn outcome(row: &SqliteRow) -> sqlx::Result<PolicyOutcome> {
-    let (records, status): (&str, &str) = (row.try_get("records")?, row.try_get("status")?);
-    Ok(PolicyOutcome {
-        records: records
-            .parse()
-            .map_err(|_| broken("records", "are unknown"))?,
-        status: PolicyStatus::from_name(status).ok_or_else(|| broken("status", "is unknown"))?,
-        cutoff: time(row, "cutoff")?,
-        deleted: number(row, "deleted")?,
-        error: row.try_get("error")?,
-    })
-}
-
-fn report_json(run: &Run) -> sqlx::Result<Option<String>> {
-    let report = run.report.as_ref().map(serde_json::to_string).transpose();
-    report.map_err(|error| sqlx::Error::Encode(Box::new(error)))
-}
-
 fn port_error(error: sqlx::Error) -> PortError {
-    if is_transient(&error) {
+    if is_transient::<Sqlite>(&error) {
         PortError::transient(error)
     } else {
         PortError::permanent(error)
@@ -354,12 +312,10 @@ fn port_error(error: sqlx::Error) -> PortError {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{AssertSqlSafe, sqlite::SqlitePoolOptions};
+    use sqlx::{AssertSqlSafe, Row as _, sqlite::SqlitePoolOptions};
 
-    use super::{
-        super::{NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS},
-        *,
-    };
+    use super::*;
+    use crate::adapters::{NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS};
 
     #[tokio::test]
     async fn retention_reads_an_index_and_no_table() {

@@ -1,15 +1,16 @@
 use async_trait::async_trait;
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::{Sqlite, sqlite::SqliteRow};
 use steadfast_notifications::{
-    Channel, Dialect, InsertOutcome, Misfire, PortError, RemoveOutcome, Schedule, ScheduleId,
-    ScheduleStore, StoredSchedule, SyncMark, UpdateOutcome, UserId,
+    InsertOutcome, PortError, RemoveOutcome, Schedule, ScheduleId, ScheduleStore, StoredSchedule,
+    SyncMark, UpdateOutcome, UserId,
 };
 use uuid::Uuid;
 
-use super::{
-    guarded_pool::{GuardedPool, Tx},
-    notification_store::port_error,
-    rows::{broken, column, number, time},
+use super::notification_store::port_error;
+use crate::adapters::{
+    GuardedPool,
+    guarded_pool::Tx,
+    rows::{Columns as _, channel_names, column, schedule, stored_schedule},
 };
 
 /// A page of a user's schedules.
@@ -23,14 +24,14 @@ pub(super) const OUT_OF_SYNC: &str = "SELECT id FROM schedule
 /// Schedules in SQLite.
 #[derive(Clone, Debug)]
 pub struct SqliteScheduleStore {
-    reader: GuardedPool,
-    writer: GuardedPool,
+    reader: GuardedPool<Sqlite>,
+    writer: GuardedPool<Sqlite>,
 }
 
 impl SqliteScheduleStore {
-    /// On a database that has [`NOTIFICATION_MIGRATIONS`](super::NOTIFICATION_MIGRATIONS).
+    /// On a database that has [`NOTIFICATION_MIGRATIONS`](crate::adapters::NOTIFICATION_MIGRATIONS).
     #[must_use]
-    pub fn new(reader: GuardedPool, writer: GuardedPool) -> Self {
+    pub fn new(reader: GuardedPool<Sqlite>, writer: GuardedPool<Sqlite>) -> Self {
         Self { reader, writer }
     }
 
@@ -133,7 +134,7 @@ impl ScheduleStore for SqliteScheduleStore {
         sqlx::query("SELECT * FROM schedule WHERE id = ?1 AND user_id = ?2 AND removed = 0")
             .bind(id.uuid())
             .bind(user.uuid())
-            .try_map(|row| schedule(&row))
+            .try_map(|row: SqliteRow| schedule(&row))
             .fetch_optional(&self.reader)
             .await
             .map_err(port_error)
@@ -142,10 +143,7 @@ impl ScheduleStore for SqliteScheduleStore {
     async fn load(&self, id: ScheduleId) -> Result<Option<StoredSchedule>, PortError> {
         sqlx::query("SELECT * FROM schedule WHERE id = ?1")
             .bind(id.uuid())
-            .try_map(|row: SqliteRow| match row.try_get("removed")? {
-                true => Ok(StoredSchedule::Tombstone),
-                false => schedule(&row).map(StoredSchedule::Live),
-            })
+            .try_map(|row: SqliteRow| stored_schedule(&row))
             .fetch_optional(&self.reader)
             .await
             .map_err(port_error)
@@ -161,7 +159,7 @@ impl ScheduleStore for SqliteScheduleStore {
             .bind(user.uuid())
             .bind(after.map(ScheduleId::uuid))
             .bind(limit)
-            .try_map(|row| schedule(&row))
+            .try_map(|row: SqliteRow| schedule(&row))
             .fetch_all(&self.reader)
             .await
             .map_err(port_error)
@@ -225,44 +223,11 @@ impl ScheduleStore for SqliteScheduleStore {
     }
 }
 
-async fn version(tx: &mut Tx, user: UserId, id: ScheduleId) -> sqlx::Result<Option<u64>> {
+async fn version(tx: &mut Tx<Sqlite>, user: UserId, id: ScheduleId) -> sqlx::Result<Option<u64>> {
     sqlx::query("SELECT version FROM schedule WHERE id = ?1 AND user_id = ?2 AND removed = 0")
         .bind(id.uuid())
         .bind(user.uuid())
-        .try_map(|row| number(&row, "version"))
+        .try_map(|row: SqliteRow| row.number("version"))
         .fetch_optional(&mut **tx)
         .await
-}
-
-fn schedule(row: &SqliteRow) -> sqlx::Result<Schedule> {
-    let (dialect, misfire): (&str, &str) = (row.try_get("dialect")?, row.try_get("misfire")?);
-    let channels: &str = row.try_get("channels")?;
-    let channels = channels
-        .split(' ')
-        .map(Channel::from_name)
-        .collect::<Option<_>>();
-    Ok(Schedule {
-        id: ScheduleId::new(row.try_get("id")?),
-        version: number(row, "version")?,
-        user_id: UserId::new(row.try_get("user_id")?),
-        cron: row.try_get("cron")?,
-        dialect: Dialect::from_name(dialect).ok_or_else(|| broken("dialect", "is unknown"))?,
-        tz: row.try_get("tz")?,
-        title: row.try_get("title")?,
-        body: row.try_get("body")?,
-        channels: channels.ok_or_else(|| broken("channel", "is unknown"))?,
-        misfire: Misfire::from_name(misfire).ok_or_else(|| broken("misfire", "is unknown"))?,
-        enabled: row.try_get("enabled")?,
-        created_at: time(row, "created_at")?,
-        updated_at: time(row, "updated_at")?,
-    })
-}
-
-fn channel_names(schedule: &Schedule) -> String {
-    let names: Vec<_> = schedule
-        .channels
-        .iter()
-        .map(|channel| channel.name())
-        .collect();
-    names.join(" ")
 }

@@ -12,12 +12,9 @@ use futures_util::{
     future::BoxFuture,
     stream::{self, BoxStream},
 };
-use sqlx::{
-    Either, Execute, Executor, SqlStr, Sqlite, SqliteConnection, SqlitePool, Transaction,
-    sqlite::{SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo},
-};
+use sqlx::{Database, Either, Execute, Executor, Pool, Postgres, SqlStr, Sqlite, Transaction};
 use steadfast_clock::Clock;
-use steadfast_db_init::{Class, SqlitePools, classify_sqlite};
+use steadfast_db_init::{Class, SqlitePools, classify_postgres, classify_sqlite};
 use steadfast_sync::{
     BreakerOpen, BreakerPermit, BreakerState, CircuitBreaker, CircuitBreakerSnapshot, ConfigError,
 };
@@ -29,19 +26,56 @@ const FAILURES: u32 = 5;
 const OPEN_FOR: Duration = Duration::from_secs(2);
 const OPEN_FOR_AT_MOST: Duration = Duration::from_secs(30);
 
+/// What a guarded pool must know of the database behind it.
+pub trait Judged: Database {
+    /// A statement that shows that the database works.
+    const PROBE: &'static str;
+
+    /// What an error says about the next try.
+    fn class(error: &sqlx::Error) -> Class;
+}
+
+impl Judged for Sqlite {
+    const PROBE: &'static str = "SELECT count(*) FROM sqlite_schema";
+
+    fn class(error: &sqlx::Error) -> Class {
+        classify_sqlite(error)
+    }
+}
+
+impl Judged for Postgres {
+    const PROBE: &'static str = "SELECT 1";
+
+    fn class(error: &sqlx::Error) -> Class {
+        classify_postgres(error)
+    }
+}
+
 /// A pool of the database behind a circuit breaker: the one way of the stores to it.
 ///
-/// What counts as a failure is that the database is locked, does not get to it in time, or cannot
-/// read or write its file. An error of the statement, such as a broken constraint, shows that the
-/// database works. While the breaker is open, calls fail at once with [`BreakerOpen`].
-#[derive(Clone, Debug)]
-pub struct GuardedPool {
-    pool: SqlitePool,
+/// What counts as a failure is that the database cannot be reached, is locked, does not get to it
+/// in time, or cannot read or write its files. An error of the statement, such as a broken
+/// constraint, shows that the database works. While the breaker is open, calls fail at once with
+/// [`BreakerOpen`].
+#[derive(Debug)]
+pub struct GuardedPool<DB: Database> {
+    pool: Pool<DB>,
     breaker: Arc<CircuitBreaker>,
     begin: &'static str,
 }
 
-impl GuardedPool {
+// Not derived, which would want the database's type itself to be `Clone`.
+impl<DB: Database> Clone for GuardedPool<DB> {
+    fn clone(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            breaker: self.breaker.clone(),
+            begin: self.begin,
+        }
+    }
+}
+
+impl GuardedPool<Sqlite> {
     /// The pools to read and to write, each with a breaker of its own: while another process holds
     /// the right to write, what only reads goes on.
     ///
@@ -49,30 +83,59 @@ impl GuardedPool {
     ///
     /// Never with the settings that this file names.
     pub fn pair(pools: &SqlitePools, clock: &Arc<dyn Clock>) -> Result<(Self, Self), ConfigError> {
-        let guard = |pool: &SqlitePool, name: &str, begin: &'static str| {
-            let breaker = CircuitBreaker::builder()
-                .name(name)
-                .consecutive_failures(FAILURES)
-                .open_for(OPEN_FOR)
-                .open_growth(2.0, OPEN_FOR_AT_MOST)
-                .clock(clock.clone())
-                .build()?;
-            Ok(Self {
-                pool: pool.clone(),
-                breaker: Arc::new(breaker),
-                begin,
-            })
-        };
-        let reader = guard(&pools.reader, "database-reader", "BEGIN")?;
+        let reader = Self::guard(&pools.reader, "database-reader", "BEGIN", clock)?;
         // What reads before it writes must have the right to write from the start, so that it
         // cannot fail halfway because another has written since.
-        let writer = guard(&pools.writer, "database-writer", "BEGIN IMMEDIATE")?;
+        let begin = "BEGIN IMMEDIATE";
+        let writer = Self::guard(&pools.writer, "database-writer", begin, clock)?;
         Ok((reader, writer))
+    }
+}
+
+impl GuardedPool<Postgres> {
+    /// The one pool of a server.
+    ///
+    /// # Errors
+    ///
+    /// Never with the settings that this file names.
+    pub fn one(pool: &Pool<Postgres>, clock: &Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        // The stores rely on the level: after each wait for a lock they see what is there now.
+        Self::guard(
+            pool,
+            "database",
+            "BEGIN ISOLATION LEVEL READ COMMITTED",
+            clock,
+        )
+    }
+}
+
+impl<DB: Judged> GuardedPool<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    fn guard(
+        pool: &Pool<DB>,
+        name: &str,
+        begin: &'static str,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        let breaker = CircuitBreaker::builder()
+            .name(name)
+            .consecutive_failures(FAILURES)
+            .open_for(OPEN_FOR)
+            .open_growth(2.0, OPEN_FOR_AT_MOST)
+            .clock(clock.clone())
+            .build()?;
+        Ok(Self {
+            pool: pool.clone(),
+            breaker: Arc::new(breaker),
+            begin,
+        })
     }
 
     /// The pool itself, for whoever judges its errors without us.
     #[must_use]
-    pub fn pool(&self) -> &SqlitePool {
+    pub fn pool(&self) -> &Pool<DB> {
         &self.pool
     }
 
@@ -109,22 +172,19 @@ impl GuardedPool {
         }
     }
 
-    /// Begins a transaction; of the writer, one that has the one right to write.
-    pub(super) async fn begin(&self) -> sqlx::Result<Tx> {
+    /// Begins a transaction; of SQLite's writer, one that has the one right to write.
+    pub(super) async fn begin(&self) -> sqlx::Result<Tx<DB>> {
         let permit = self.admit()?;
         let begun = self.pool.begin_with(self.begin).await;
         Ok(Tx {
-            transaction: judged(permit, begun)?,
+            transaction: judged::<DB, _>(permit, begun)?,
             breaker: Arc::clone(&self.breaker),
         })
     }
 
     async fn try_transaction(&self) -> sqlx::Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query("SELECT count(*) FROM sqlite_schema")
-            .execute(&mut *tx)
-            .await
-            .map(drop)
+        tx.execute(DB::PROBE).await.map(drop)
     }
 
     /// Asks the breaker for one call, which is to be judged.
@@ -143,18 +203,18 @@ pub fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<BreakerOpen>
     })
 }
 
-/// A transaction of a writer, or the snapshot of a reader; rolled back when it is dropped.
+/// A transaction; rolled back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Tx {
-    transaction: Transaction<'static, Sqlite>,
+pub(super) struct Tx<DB: Database> {
+    transaction: Transaction<'static, DB>,
     breaker: Arc<CircuitBreaker>,
 }
 
-impl Tx {
+impl<DB: Judged> Tx<DB> {
     pub(super) async fn commit(self) -> sqlx::Result<()> {
         let done = self.transaction.commit().await;
         if let Err(error) = &done
-            && is_failure(error)
+            && is_failure::<DB>(error)
             && let Ok(permit) = self.breaker.try_acquire()
         {
             permit.failure();
@@ -163,48 +223,48 @@ impl Tx {
     }
 }
 
-impl Deref for Tx {
-    type Target = SqliteConnection;
+impl<DB: Database> Deref for Tx<DB> {
+    type Target = DB::Connection;
 
-    fn deref(&self) -> &SqliteConnection {
+    fn deref(&self) -> &DB::Connection {
         &self.transaction
     }
 }
 
-impl DerefMut for Tx {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
+impl<DB: Database> DerefMut for Tx<DB> {
+    fn deref_mut(&mut self) -> &mut DB::Connection {
         &mut self.transaction
     }
 }
 
-fn is_failure(error: &sqlx::Error) -> bool {
-    matches!(classify_sqlite(error), Class::Transient | Class::Capped)
+fn is_failure<DB: Judged>(error: &sqlx::Error) -> bool {
+    DB::class(error).is_transient()
 }
 
-fn judge(permit: BreakerPermit<'_>, error: Option<&sqlx::Error>) {
+fn judge<DB: Judged>(permit: BreakerPermit<'_>, error: Option<&sqlx::Error>) {
     match error {
-        Some(error) if is_failure(error) => permit.failure(),
+        Some(error) if is_failure::<DB>(error) => permit.failure(),
         _ => permit.success(),
     };
 }
 
-fn judged<T>(permit: BreakerPermit<'_>, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
-    judge(permit, outcome.as_ref().err());
+fn judged<DB: Judged, T>(permit: BreakerPermit<'_>, outcome: sqlx::Result<T>) -> sqlx::Result<T> {
+    judge::<DB>(permit, outcome.as_ref().err());
     outcome
 }
 
-type Step = sqlx::Result<Either<SqliteQueryResult, SqliteRow>>;
+type Step<DB> = sqlx::Result<Either<<DB as Database>::QueryResult, <DB as Database>::Row>>;
 
 /// The rows of a call; its end or its error is the verdict.
-struct JudgedRows<'a> {
+struct JudgedRows<'a, DB: Judged> {
     permit: Option<BreakerPermit<'a>>,
-    rows: BoxStream<'a, Step>,
+    rows: BoxStream<'a, Step<DB>>,
 }
 
-impl Stream for JudgedRows<'_> {
-    type Item = Step;
+impl<DB: Judged> Stream for JudgedRows<'_, DB> {
+    type Item = Step<DB>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Step>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Step<DB>>> {
         let step = std::task::ready!(self.rows.poll_next_unpin(cx));
         let error = match &step {
             Some(Ok(_)) => return Poll::Ready(step),
@@ -212,39 +272,39 @@ impl Stream for JudgedRows<'_> {
             None => None,
         };
         if let Some(permit) = self.permit.take() {
-            judge(permit, error);
+            judge::<DB>(permit, error);
         }
         Poll::Ready(step)
     }
 }
 
-impl<'p> Executor<'p> for &'p GuardedPool {
-    type Database = Sqlite;
+impl<'p, DB: Judged> Executor<'p> for &'p GuardedPool<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    type Database = DB;
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Step>
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Step<DB>>
     where
         'p: 'e,
-        E: 'q + Execute<'q, Sqlite>,
+        E: 'q + Execute<'q, DB>,
     {
         let admitted = async move {
             let permit = Some(self.admit()?);
             let rows = (&self.pool).fetch_many(query);
-            Ok::<_, sqlx::Error>(JudgedRows { permit, rows })
+            Ok::<_, sqlx::Error>(JudgedRows::<DB> { permit, rows })
         };
         stream::once(admitted).try_flatten().boxed()
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, sqlx::Result<Option<SqliteRow>>>
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<DB::Row>>>
     where
         'p: 'e,
-        E: 'q + Execute<'q, Sqlite>,
+        E: 'q + Execute<'q, DB>,
     {
         async move {
             let permit = self.admit()?;
-            judged(permit, (&self.pool).fetch_optional(query).await)
+            judged::<DB, _>(permit, (&self.pool).fetch_optional(query).await)
         }
         .boxed()
     }
@@ -252,14 +312,14 @@ impl<'p> Executor<'p> for &'p GuardedPool {
     fn prepare_with<'e>(
         self,
         sql: SqlStr,
-        parameters: &'e [SqliteTypeInfo],
-    ) -> BoxFuture<'e, sqlx::Result<SqliteStatement>>
+        parameters: &'e [DB::TypeInfo],
+    ) -> BoxFuture<'e, sqlx::Result<DB::Statement>>
     where
         'p: 'e,
     {
         async move {
             let permit = self.admit()?;
-            judged(permit, (&self.pool).prepare_with(sql, parameters).await)
+            judged::<DB, _>(permit, (&self.pool).prepare_with(sql, parameters).await)
         }
         .boxed()
     }
@@ -267,11 +327,13 @@ impl<'p> Executor<'p> for &'p GuardedPool {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::SqlitePool;
     use steadfast_clock::SystemClock;
 
     use super::*;
+    use crate::adapters::rows::is_transient;
 
-    async fn pair(folder: &tempfile::TempDir) -> (GuardedPool, GuardedPool) {
+    async fn pair(folder: &tempfile::TempDir) -> (GuardedPool<Sqlite>, GuardedPool<Sqlite>) {
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("x.db").display());
         let pools = SqlitePools {
             reader: SqlitePool::connect(&url).await.unwrap(),
@@ -319,7 +381,7 @@ mod tests {
         assert!(refusal(&refused).is_some(), "{refused}");
         let refused = writer.begin().await.unwrap_err();
         assert!(refusal(&refused).is_some(), "{refused}");
-        assert!(super::super::rows::is_transient(&refused));
+        assert!(is_transient::<Sqlite>(&refused));
         writer.check().await.unwrap_err();
     }
 }
