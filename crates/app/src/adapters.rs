@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod hub;
 pub mod leases;
+pub mod postgres;
 pub mod privacy;
 pub mod sqlite;
 

@@ -32,7 +32,8 @@ pub trait RetentionStore: Send + Sync {
     async fn oldest(&self, records: Records) -> Result<Option<Timestamp>, PortError>;
 
     /// Deletes up to `limit` records older than `cutoff`, the oldest first, in one short
-    /// transaction, and says how many it deleted: fewer than `limit` only if none is left.
+    /// transaction, and says how many it deleted: fewer than `limit` only if none is left, but for
+    /// those that somebody else is changing at this moment, which a store may pass over.
     ///
     /// # Errors
     ///

@@ -1,22 +1,23 @@
-//! The SQLite stores of notifications and privacy do what every such store must do.
+//! The SQLite stores do what every such store must do.
 
 use std::{path::Path, sync::Arc, time::SystemTime};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sqlx::{Sqlite, SqlitePool};
 use steadfast_app::adapters::{
     ACCOUNT_MIGRATIONS, GuardedPool, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS,
-    sqlite::{GuardedJobStore, SqliteNotificationStore, SqlitePrivacyStore, SqliteScheduleStore},
+    sqlite::{
+        GuardedJobStore, SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore,
+        SqliteScheduleStore,
+    },
 };
 use steadfast_clock::{Clock, ManualClock, SystemClock};
 use steadfast_db_init::{Database, MigrationSet, SqliteBackend, SqliteOptions, SqlitePools};
-use steadfast_notifications::{
-    Draft, FireOutcome, IdSource, NewSchedule, NotificationId, NotificationStore, Occurrence,
-    OutboxStore as _, PublishOutcome, Schedules, UserId, V7Ids, test_util::FakeJobs,
-};
-use steadfast_privacy::{Records, RetentionStore as _, test_util::conformance as privacy};
-use tokio::task::JoinSet;
+use steadfast_notifications::{IdSource as _, NotificationStore, UserId, V7Ids};
+use steadfast_privacy::{Records, test_util::conformance as privacy};
 use uuid::Uuid;
+
+use crate::store_checks as checks;
 
 /// A database with all tables, in a folder of its own.
 pub(crate) struct Stores {
@@ -45,6 +46,11 @@ impl Stores {
     pub(crate) fn guarded(&self) -> (GuardedPool<Sqlite>, GuardedPool<Sqlite>) {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         GuardedPool::pair(&self.pools, &clock).unwrap()
+    }
+
+    fn accounts(&self) -> SqliteAccountStore {
+        let (reader, writer) = self.guarded();
+        SqliteAccountStore::new(reader, writer)
     }
 
     fn jobs(&self) -> GuardedJobStore {
@@ -151,90 +157,59 @@ async fn run_log_conforms() {
     privacy::run_log(&stores.privacy()).await.unwrap();
 }
 
+#[tokio::test]
+async fn account_store_conforms() {
+    let stores = Stores::open().await;
+    checks::accounts(&stores.accounts(), &*stores.ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn first_admin_is_one_of_a_hundred() {
+    let stores = Stores::open().await;
+    checks::first_admin_is_one_of_a_hundred(Arc::new(stores.accounts()), &*stores.ids).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_fires_are_stored_once_with_numbers_without_gaps() {
     let stores = Stores::open().await;
-    let store = Arc::new(stores.notifications());
-    let user = UserId::new(stores.ids.next_id());
-    let jobs = Arc::new(FakeJobs::new());
-    let schedules = Schedules::builder(Arc::new(stores.schedules()), jobs, stores.ids.clone());
-    let new: NewSchedule =
-        serde_json::from_str(r#"{"cron":"@daily","tz":"UTC","title":"Water"}"#).unwrap();
-    let schedule = schedules.build().unwrap().create(user, new).await.unwrap();
+    let (store, schedules) = (stores.notifications(), stores.schedules());
+    let ids = stores.ids.clone();
+    checks::fires_are_stored_once(Arc::new(store), Arc::new(schedules), ids).await;
+}
 
-    let mut fires = JoinSet::new();
-    for n in 0..200 {
-        let (store, id) = (store.clone(), NotificationId::new(stores.ids.next_id()));
-        // Twenty occurrences, ten times each.
-        let scheduled_for = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(n % 20);
-        let occurrence = Occurrence {
-            schedule_id: schedule.id,
-            scheduled_for,
-        };
-        let draft = Draft {
-            id,
-            user_id: user,
-            title: "Water".into(),
-            body: String::new(),
-            topic: None,
-            urgent: false,
-            created_at: Timestamp::UNIX_EPOCH,
-        };
-        fires.spawn(async move { store.fire(&draft, occurrence).await.unwrap() });
-    }
-    let mut seqs: Vec<_> = fires
-        .join_all()
-        .await
-        .into_iter()
-        .filter_map(|fired| match fired {
-            FireOutcome::Stored(stored) => Some(stored.seq),
-            _ => None,
-        })
-        .collect();
-    seqs.sort_unstable();
-    assert_eq!(seqs, (1..=20).collect::<Vec<_>>());
-    let log = store.events(user, 0, 100).await.unwrap();
-    let offsets: Vec<_> = log.events.iter().map(|event| event.offset).collect();
-    assert_eq!(offsets, (1..=20).collect::<Vec<_>>());
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_publications_under_one_key_are_one() {
+    let stores = Stores::open().await;
+    checks::key_publishes_once_at_once(Arc::new(stores.notifications()), &*stores.ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn publishers_of_one_user_and_of_many_leave_no_gap() {
+    let stores = Stores::open().await;
+    let store = Arc::new(stores.notifications());
+    checks::publishers_leave_no_gap(store, stores.ids.clone()).await;
 }
 
 #[tokio::test]
 async fn event_that_cannot_be_read_blocks_nobody_and_leaves_a_visible_gap() {
     let stores = Stores::open().await;
-    let store = stores.notifications();
-    let [poisoned, other] = [(); 2].map(|()| UserId::new(stores.ids.next_id()));
-    for user in [poisoned, poisoned, poisoned, other] {
-        let draft = Draft {
-            id: NotificationId::new(stores.ids.next_id()),
-            user_id: user,
-            title: "Water".into(),
-            body: String::new(),
-            topic: None,
-            urgent: false,
-            created_at: Timestamp::UNIX_EPOCH,
-        };
-        store.publish(&draft, None).await.unwrap();
-    }
-    sqlx::query(
-        r#"UPDATE user_event SET payload = '{"type":"later"}' WHERE user_id = ?1 AND position = 2"#,
-    )
-    .bind(poisoned.uuid())
-    .execute(&stores.pools.writer)
-    .await
-    .unwrap();
-    let offsets = |events: Vec<steadfast_notifications::UserEvent>| {
-        events.iter().map(|event| event.offset).collect::<Vec<_>>()
+    let writer = stores.pools.writer.clone();
+    let poison = async |user: Uuid, position: i64| {
+        let done = sqlx::query(
+            r#"UPDATE user_event SET payload = '{"type":"later"}'
+               WHERE user_id = ?1 AND position = ?2"#,
+        );
+        let done = done.bind(user).bind(position).execute(&writer).await;
+        assert_eq!(done.unwrap().rows_affected(), 1);
     };
+    checks::unreadable_event_blocks_nobody(&stores.notifications(), &*stores.ids, poison).await;
+}
 
-    let log = store.events(poisoned, 0, 9).await.unwrap();
-    assert_eq!((log.newest, offsets(log.events)), (3, vec![1, 3]));
-    let (now, until) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
-    let claims = store.claim(now, until, 9, 9).await.unwrap();
-    let claimed = |user| {
-        let claim = claims.iter().find(|claim| claim.user_id == user).unwrap();
-        offsets(claim.events.clone())
-    };
-    assert_eq!((claimed(poisoned), claimed(other)), (vec![1, 3], vec![1]));
+#[tokio::test]
+async fn events_that_are_gone_are_passed_over() {
+    let stores = Stores::open().await;
+    let (store, privacy) = (stores.notifications(), stores.privacy());
+    checks::events_that_are_gone_are_passed_over(&store, &privacy, &*stores.ids).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -247,53 +222,9 @@ async fn numbers_have_no_gap_while_another_process_writes_and_a_cleanup_deletes(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (reader, writer) = GuardedPool::pair(&pools, &clock).unwrap();
     let other = SqliteNotificationStore::new(reader, writer);
-    let writers = [Arc::new(stores.notifications()), Arc::new(other)];
-    let user = UserId::new(stores.ids.next_id());
-    let old = Timestamp::UNIX_EPOCH;
-    let new = old + SignedDuration::from_hours(1);
-    let mut publishing = JoinSet::new();
-    for n in 0..200_usize {
-        let draft = Draft {
-            id: NotificationId::new(stores.ids.next_id()),
-            user_id: user,
-            title: "Water".into(),
-            body: String::new(),
-            topic: None,
-            urgent: false,
-            created_at: if n % 2 == 0 { old } else { new },
-        };
-        let store = writers[n / 2 % 2].clone();
-        publishing.spawn(async move { store.publish(&draft, None).await.unwrap() });
-    }
-    let (privacy, records) = (stores.privacy(), Records::UnreadNotifications);
-    let mut deleted = 0;
-    let mut outcomes = Vec::new();
-    while let Some(outcome) = publishing.join_next().await {
-        outcomes.push(outcome.unwrap());
-        deleted += privacy.delete_batch(records, new, 3).await.unwrap();
-    }
-    while deleted < 100 {
-        deleted += privacy.delete_batch(records, new, 30).await.unwrap();
-    }
-    let mut seqs: Vec<_> = outcomes
-        .into_iter()
-        .filter_map(|outcome| match outcome {
-            PublishOutcome::Stored(stored) => Some(stored.seq),
-            _ => None,
-        })
-        .collect();
-    seqs.sort_unstable();
-    assert!(seqs.into_iter().eq(1..=200));
-    let log = writers[1].events(user, 0, 999).await.unwrap();
-    assert!(log.events.iter().map(|event| event.offset).eq(1..=200));
-    let expired = privacy
-        .count_expired(records, Timestamp::MAX)
-        .await
-        .unwrap();
-    assert_eq!(
-        (expired, privacy.oldest(records).await.unwrap()),
-        (100, Some(new))
-    );
+    let writers: [Arc<dyn NotificationStore>; 2] =
+        [Arc::new(stores.notifications()), Arc::new(other)];
+    checks::cleanup_leaves_no_gap(writers, &stores.privacy(), &*stores.ids).await;
 }
 
 #[tokio::test]
