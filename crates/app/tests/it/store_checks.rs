@@ -37,7 +37,7 @@ pub(crate) async fn accounts(store: &dyn AccountStore, ids: &dyn IdSource) {
     assert!(store.user_exists(root.user.id).await.unwrap());
     assert!(!store.user_exists(second.user.id).await.unwrap());
     let page = store.users(None, 1).await.unwrap();
-    assert_eq!(page, [ann.user.clone()]);
+    assert_eq!(page, std::slice::from_ref(&ann.user));
     let rest = store.users(Some(ann.user.id), 9).await.unwrap();
     assert_eq!(rest, std::slice::from_ref(&root.user));
     sessions(store, &ann.user).await;
