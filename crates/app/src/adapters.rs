@@ -8,8 +8,10 @@ pub mod privacy;
 pub mod sqlite;
 
 mod guarded_pool;
+mod job_store;
 mod migrations;
 mod rows;
 
-pub use guarded_pool::{GuardedPool, Judged, refusal};
+pub use guarded_pool::{Guarded, GuardedPool, Judged, PoolSnapshot, refusal};
+pub use job_store::GuardedJobStore;
 pub use migrations::{ACCOUNT_MIGRATIONS, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS};

@@ -15,6 +15,7 @@ mod data_folder;
 mod database;
 mod http;
 mod hub;
+mod instance_lock;
 mod listener;
 mod measured;
 mod monitor;
@@ -22,6 +23,7 @@ mod outbox;
 mod privacy;
 mod scheduler;
 mod slot;
+mod stores;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,16 +32,9 @@ use steadfast_clock::Clock;
 use steadfast_lifecycle::{Lifecycle, Service};
 
 use self::{
-    admin::AdminService,
-    assembly::Assembly,
-    database::{PostgresService, SqliteService},
-    http::HttpService,
-    hub::HubService,
-    monitor::WatchedDatabase,
-    outbox::OutboxService,
-    privacy::PrivacyService,
-    scheduler::SchedulerService,
-    slot::Slot,
+    admin::AdminService, assembly::Assembly, database::DatabaseService, http::HttpService,
+    hub::HubService, instance_lock::InstanceLock, monitor::WatchedDatabase, outbox::OutboxService,
+    privacy::PrivacyService, scheduler::SchedulerService, slot::Slot, stores::Stores,
 };
 use crate::{
     alerts::Alerts,
@@ -71,18 +66,26 @@ pub fn compose(
         .failure_threshold(monitor::FAILURES);
     let handle = builder.handle();
     let alerts = Alerts::new(clock.clone());
-    let (database, watched): (Arc<dyn Service>, Arc<dyn WatchedDatabase>) = match &config.database {
-        DatabaseUrl::Sqlite(path) => {
-            let database = Arc::new(open_sqlite(path, &config, clock.clone())?);
-            let (config, clock) = (config.clone(), clock.clone());
-            let service = SqliteService::new(database.clone(), config, clock, assembly.clone());
-            (Arc::new(service), database)
-        }
-        DatabaseUrl::Postgres(url) => {
-            let database = Arc::new(open_postgres(url, &config, clock.clone())?);
-            (Arc::new(PostgresService::new(database.clone())), database)
-        }
-    };
+    let (database, watched, status): (Arc<dyn Service>, Arc<dyn WatchedDatabase>, _) =
+        match &config.database {
+            DatabaseUrl::Sqlite(path) => {
+                let database = Arc::new(open_sqlite(path, &config, clock.clone())?);
+                let (config, clock, assembly) = (config.clone(), clock.clone(), assembly.clone());
+                let (own, stores) = (database.clone(), Stores::sqlite);
+                let status = database.subscribe();
+                let service = DatabaseService::new(own, stores, None, config, clock, assembly);
+                (Arc::new(service), database, status)
+            }
+            DatabaseUrl::Postgres(url) => {
+                let database = Arc::new(open_postgres(url, &config, clock.clone())?);
+                let instance = Some(InstanceLock::new(url)?);
+                let (config, clock, assembly) = (config.clone(), clock.clone(), assembly.clone());
+                let (own, stores) = (database.clone(), Stores::postgres);
+                let status = database.subscribe();
+                let service = DatabaseService::new(own, stores, instance, config, clock, assembly);
+                (Arc::new(service), database, status)
+            }
+        };
     let admin = AdminService::new(config.admin_listen, handle, metrics, assembly.clone());
     let builder = builder
         .service(Arc::new(admin.watching(watched, alerts.clone())))
@@ -92,7 +95,9 @@ pub fn compose(
         .service(Arc::new(SchedulerService::new(assembly.clone())))
         .service(Arc::new(OutboxService::new(assembly.clone())))
         .service(Arc::new(PrivacyService::new(assembly.clone())))
-        .service(Arc::new(HttpService::new(config, clock, assembly, alerts)))
+        .service(Arc::new(HttpService::new(
+            config, clock, assembly, status, alerts,
+        )))
         .build()?;
     Ok(lifecycle)
 }

@@ -1,5 +1,5 @@
 use std::{
-    io,
+    fmt, io,
     ops::{Deref, DerefMut},
     pin::Pin,
     sync::Arc,
@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use futures_util::{
     FutureExt as _, Stream, StreamExt as _, TryStreamExt as _,
     future::BoxFuture,
@@ -25,6 +26,11 @@ const FAILURES: u32 = 5;
 /// For how long they are refused before one is tried, at first and at most.
 const OPEN_FOR: Duration = Duration::from_secs(2);
 const OPEN_FOR_AT_MOST: Duration = Duration::from_secs(30);
+
+/// How a transaction of Postgres begins. The stores rely on the level: after each wait for a lock
+/// they see what is there now. A process that was stopped in the middle loses its locks.
+const BEGIN_POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+                              SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 /// What a guarded pool must know of the database behind it.
 pub trait Judged: Database {
@@ -49,6 +55,40 @@ impl Judged for Postgres {
     fn class(error: &sqlx::Error) -> Class {
         classify_postgres(error)
     }
+}
+
+/// A guarded pool of whatever database.
+#[async_trait]
+pub trait Guarded: fmt::Debug + Send + Sync {
+    /// How the pool and its breaker are.
+    fn snapshot(&self) -> PoolSnapshot;
+
+    /// Looks whether calls are let through. Where it is time to try one, it is this one.
+    ///
+    /// # Errors
+    ///
+    /// Why calls are refused, for people.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, nothing was tried.
+    async fn check(&self) -> Result<(), String>;
+}
+
+/// How a pool of connections is, and the breaker in front of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PoolSnapshot {
+    /// The breaker's name.
+    pub name: String,
+    /// Connections that are open.
+    pub open: u32,
+    /// Those of them that nobody uses.
+    pub idle: u32,
+    /// How many may be open.
+    pub max: u32,
+    /// How the breaker is.
+    pub breaker: CircuitBreakerSnapshot,
 }
 
 /// A pool of the database behind a circuit breaker: the one way of the stores to it.
@@ -99,13 +139,7 @@ impl GuardedPool<Postgres> {
     ///
     /// Never with the settings that this file names.
     pub fn one(pool: &Pool<Postgres>, clock: &Arc<dyn Clock>) -> Result<Self, ConfigError> {
-        // The stores rely on the level: after each wait for a lock they see what is there now.
-        Self::guard(
-            pool,
-            "database",
-            "BEGIN ISOLATION LEVEL READ COMMITTED",
-            clock,
-        )
+        Self::guard(pool, "database", BEGIN_POSTGRES, clock)
     }
 }
 
@@ -139,37 +173,10 @@ where
         &self.pool
     }
 
-    /// The breaker's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.breaker.name()
-    }
-
     /// How the breaker is.
     #[must_use]
     pub fn breaker(&self) -> CircuitBreakerSnapshot {
         self.breaker.snapshot()
-    }
-
-    /// Looks whether calls are let through. Where it is time to try one, it is this one.
-    ///
-    /// # Errors
-    ///
-    /// Why calls are refused, for people.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped, nothing was tried.
-    pub async fn check(&self) -> Result<(), String> {
-        let refused = || format!("{} refuses calls after repeated failures", self.name());
-        match self.breaker.state() {
-            BreakerState::Closed => Ok(()),
-            BreakerState::HalfOpen => match self.try_transaction().await {
-                Ok(()) => Ok(()),
-                Err(error) => Err(format!("{}: {error}", refused())),
-            },
-            BreakerState::Open | BreakerState::Isolated => Err(refused()),
-        }
     }
 
     /// Begins a transaction; of SQLite's writer, one that has the one right to write.
@@ -191,6 +198,36 @@ where
     pub(super) fn admit(&self) -> sqlx::Result<BreakerPermit<'_>> {
         let admitted = self.breaker.try_acquire();
         admitted.map_err(|open| sqlx::Error::Io(io::Error::other(open)))
+    }
+}
+
+#[async_trait]
+impl<DB: Judged> Guarded for GuardedPool<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    fn snapshot(&self) -> PoolSnapshot {
+        let open = self.pool.size();
+        PoolSnapshot {
+            name: self.breaker.name().to_owned(),
+            open,
+            idle: u32::try_from(self.pool.num_idle()).map_or(open, |idle| idle.min(open)),
+            max: self.pool.options().get_max_connections(),
+            breaker: self.breaker.snapshot(),
+        }
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let name = self.breaker.name();
+        let refused = format!("{name} refuses calls after repeated failures");
+        match self.breaker.state() {
+            BreakerState::Closed => Ok(()),
+            BreakerState::HalfOpen => match self.try_transaction().await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(format!("{refused}: {error}")),
+            },
+            BreakerState::Open | BreakerState::Isolated => Err(refused),
+        }
     }
 }
 

@@ -7,7 +7,6 @@
 mod account_store;
 mod event_log;
 mod group_commit;
-mod job_store;
 mod notification_store;
 mod outbox_store;
 #[cfg(test)]
@@ -16,7 +15,6 @@ mod privacy_store;
 mod schedule_store;
 
 pub use account_store::SqliteAccountStore;
-pub use job_store::GuardedJobStore;
 pub use notification_store::SqliteNotificationStore;
 pub use privacy_store::SqlitePrivacyStore;
 pub use schedule_store::SqliteScheduleStore;

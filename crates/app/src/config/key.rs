@@ -71,7 +71,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "database_url",
         default: None,
-        help: "sqlite://PATH; unset: steadfast.db in data_dir (postgres:// is not stored in yet)",
+        help: "sqlite://PATH or postgres://USER@HOST/NAME; unset: steadfast.db in data_dir",
         secret: true,
     },
     key(

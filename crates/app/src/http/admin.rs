@@ -3,7 +3,6 @@ use std::time::SystemTime;
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::Sqlite;
 use steadfast_lifecycle::ServiceSnapshot;
 use steadfast_sync::BreakerState;
 use utoipa::ToSchema;
@@ -17,7 +16,7 @@ use super::{
 };
 use crate::{
     accounts::{Role, Scope},
-    adapters::{GuardedPool, leases::HeldLease},
+    adapters::{PoolSnapshot, leases::HeldLease},
     alerts::Alert,
 };
 
@@ -139,7 +138,7 @@ async fn health(State(api): State<Api>, caller: Caller) -> Result<axum::Json<Hea
     may_look(&caller)?;
     let snapshot = api.lifecycle.snapshot();
     let now = api.clock.wall();
-    let status = api.database.status();
+    let status = api.database.borrow().clone();
     Ok(axum::Json(HealthView {
         status: status_name(snapshot.status),
         services: snapshot
@@ -148,10 +147,14 @@ async fn health(State(api): State<Api>, caller: Caller) -> Result<axum::Json<Hea
             .map(|service| ServiceView::new(service, now))
             .collect(),
         database: DatabaseView {
-            kind: "sqlite",
+            kind: api.database_kind,
             status: status.to_string(),
             generation: status.generation(),
-            pools: api.pools.iter().map(PoolView::new).collect(),
+            pools: api
+                .pools
+                .iter()
+                .map(|pool| PoolView::new(pool.snapshot()))
+                .collect(),
         },
         leases: api.leases.held().iter().map(LeaseView::new).collect(),
         alerts: AlertsView {
@@ -202,16 +205,14 @@ impl LeaseView {
 }
 
 impl PoolView {
-    fn new(guarded: &GuardedPool<Sqlite>) -> Self {
-        let (pool, breaker) = (guarded.pool(), guarded.breaker());
-        let open = pool.size();
-        let idle = u32::try_from(pool.num_idle()).unwrap_or(open).min(open);
+    fn new(pool: PoolSnapshot) -> Self {
+        let breaker = pool.breaker;
         Self {
-            name: guarded.name().to_owned(),
-            open,
-            idle,
-            in_use: open - idle,
-            max: pool.options().get_max_connections(),
+            name: pool.name,
+            open: pool.open,
+            idle: pool.idle,
+            in_use: pool.open - pool.idle,
+            max: pool.max,
             breaker: BreakerView {
                 state: match breaker.state {
                     BreakerState::Closed => "closed",

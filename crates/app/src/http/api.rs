@@ -1,20 +1,20 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use http::Uri;
-use sqlx::Sqlite;
 use steadfast_clock::Clock;
-use steadfast_db_init::{Database, SqliteBackend};
+use steadfast_db_init::Status as DatabaseStatus;
 use steadfast_lifecycle::LifecycleHandle;
 use steadfast_notifications::{Notifications, Schedules};
 use steadfast_privacy::Privacy;
 use steadfast_scheduler::Scheduler;
 use steadfast_ws_hub::{Disconnect, Hub, Limits};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{RequestLimits, Tickets};
 use crate::{
     accounts::{Accounts, User},
-    adapters::{GuardedPool, leases::WatchedLeases},
+    adapters::{Guarded, leases::WatchedLeases},
     alerts::Alerts,
 };
 
@@ -45,10 +45,12 @@ pub struct ApiParts {
     pub alerts: Alerts,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// The database.
-    pub database: Arc<Database<SqliteBackend>>,
+    /// What kind of database there is.
+    pub database_kind: &'static str,
+    /// Where its initialisation stands.
+    pub database: watch::Receiver<DatabaseStatus>,
     /// Its pools, as the stores use them.
-    pub pools: [GuardedPool<Sqlite>; 2],
+    pub pools: Vec<Arc<dyn Guarded>>,
     /// How many requests each may make.
     pub limits: Arc<RequestLimits>,
     /// Tickets for WebSockets.

@@ -96,12 +96,10 @@ fn measure(lifecycle: &LifecycleHandle, assembly: &Slot<Assembly>) {
     let Some(assembly) = assembly.peek() else {
         return;
     };
-    for guarded in &assembly.pools {
-        let (pool, name) = (guarded.pool(), guarded.name());
-        let idle = pool.num_idle() as f64;
-        let in_use = (f64::from(pool.size()) - idle).max(0.0);
-        for (state, connections) in [("idle", idle), ("in_use", in_use)] {
-            let labels = [("pool", name.to_owned()), ("state", state.to_owned())];
+    for pool in &assembly.pools {
+        let pool = pool.snapshot();
+        for (state, connections) in [("idle", pool.idle), ("in_use", pool.open - pool.idle)] {
+            let labels = [("pool", pool.name.clone()), ("state", state.to_owned())];
             metrics::gauge!("steadfast_database_connections", &labels).set(connections);
         }
     }

@@ -1,9 +1,6 @@
 use std::sync::Arc;
 
-use sqlx::Sqlite;
 use steadfast_clock::Clock;
-use steadfast_db_init::{Database, SqliteBackend, SqlitePools};
-use steadfast_lease::SqliteBackend as SqliteLeases;
 use steadfast_notifications::{
     IdSource, Notifications, OutboxRelay, OutboxSignal, ScheduleFired, SchedulerJobs, Schedules,
     V7Ids,
@@ -12,19 +9,15 @@ use steadfast_privacy::Privacy;
 use steadfast_scheduler::Scheduler;
 use steadfast_ws_hub::{Hub, MemoryHistory};
 
-use super::measured::Measured;
+use super::{measured::Measured, stores::Stores};
 use crate::{
     accounts::{Accounts, SetupGate},
     adapters::{
-        GuardedPool,
+        Guarded,
         accounts::AccountUsers,
         hub::{ChannelHistory, HubPush, TokenAuthenticator, TopicAuthorizer},
         leases::WatchedLeases,
         privacy::PrivacyRuns,
-        sqlite::{
-            GuardedJobStore, SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore,
-            SqliteScheduleStore,
-        },
     },
     config::Config,
 };
@@ -40,9 +33,8 @@ const TOPIC_HISTORY: usize = 100;
 /// closes. Nothing in it runs until its service starts it.
 #[derive(Debug)]
 pub(super) struct Assembly {
-    pub(super) database: Arc<Database<SqliteBackend>>,
-    /// To read, and to write.
-    pub(super) pools: [GuardedPool<Sqlite>; 2],
+    pub(super) database_kind: &'static str,
+    pub(super) pools: Vec<Arc<dyn Guarded>>,
     pub(super) accounts: Arc<Accounts>,
     pub(super) hub: Hub,
     pub(super) notifications: Arc<Notifications>,
@@ -55,22 +47,19 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// Joins the crates to each other and to the database.
+    /// Joins the crates to each other and to what is stored.
     pub(super) fn new(
-        database: Arc<Database<SqliteBackend>>,
-        pools: &SqlitePools,
+        stores: Stores,
         config: &Config,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let (reader, writer) = GuardedPool::pair(pools, clock)?;
         let ids = new_ids(clock)?;
 
-        let account_store = Arc::new(SqliteAccountStore::new(reader.clone(), writer.clone()));
         let gate = SetupGate::closed(config.setup_token_file(), clock.clone());
-        let accounts = Accounts::new(account_store.clone(), clock.clone(), ids.clone(), gate)?;
+        let accounts = Accounts::new(stores.accounts.clone(), clock.clone(), ids.clone(), gate)?;
         let accounts = Arc::new(accounts);
 
-        let store = Arc::new(SqliteNotificationStore::new(reader.clone(), writer.clone()));
+        let store = stores.notifications;
         let topics = MemoryHistory::new(TOPIC_HISTORY).clock(clock.clone());
         let mut hub = Hub::builder()
             .authenticator(Arc::new(TokenAuthenticator::new(accounts.clone())))
@@ -84,45 +73,41 @@ impl Assembly {
         let hub = hub.build()?;
 
         let signal = OutboxSignal::new();
-        let users = Arc::new(AccountUsers::new(account_store));
-        let notifications = Notifications::new(store.clone(), users, ids.clone(), signal.clone())
-            .with_clock(clock.clone());
+        let users = Arc::new(AccountUsers::new(stores.accounts));
+        let notifications =
+            Notifications::new(store, users, ids.clone(), signal.clone()).with_clock(clock.clone());
         let notifications = Arc::new(notifications);
-        let relay = OutboxRelay::builder(store, Arc::new(HubPush::new(hub.clone())), signal)
-            .clock(clock.clone())
-            .build()?;
+        let relay =
+            OutboxRelay::builder(stores.outbox, Arc::new(HubPush::new(hub.clone())), signal)
+                .clock(clock.clone())
+                .build()?;
 
-        let schedule_store = Arc::new(SqliteScheduleStore::new(reader.clone(), writer.clone()));
-        let job_store = Arc::new(GuardedJobStore::new(reader.clone(), writer.clone()));
-        let fired = ScheduleFired::new(schedule_store.clone(), notifications.clone())?;
+        let fired = ScheduleFired::new(stores.schedules.clone(), notifications.clone())?;
         let fired = Arc::new(Measured::new(NOTIFICATIONS, fired));
-        let scheduler = Scheduler::builder(NOTIFICATIONS, job_store.clone(), fired)
+        let scheduler = Scheduler::builder(NOTIFICATIONS, stores.jobs.clone(), fired)
             .clock(clock.clone())
             .build()?;
         let jobs = Arc::new(SchedulerJobs::new(scheduler.clone()));
-        let schedules = Schedules::builder(schedule_store, jobs, ids.clone())
+        let schedules = Schedules::builder(stores.schedules, jobs, ids.clone())
             .clock(clock.clone())
             .min_interval(config.min_interval)
             .build()?;
 
-        let privacy_store = Arc::new(SqlitePrivacyStore::new(reader.clone(), writer.clone()));
-        // In the database, so that the operations of another process on it are kept out too.
-        let leases = Arc::new(SqliteLeases::new(pools.writer.clone()));
-        let leases = WatchedLeases::new(leases, clock.clone());
+        let leases = WatchedLeases::new(stores.leases, clock.clone());
         let locks = Arc::new(leases.clone());
-        let privacy = Privacy::builder(privacy_store.clone(), privacy_store, locks)
+        let privacy = Privacy::builder(stores.retention, stores.runs, locks)
             .owner(format!("steadfast serve, process {}", std::process::id()))
             .clock(clock.clone())
             .build()?;
         let privacy = Arc::new(privacy);
         let runs = Arc::new(Measured::new(PRIVACY, PrivacyRuns::new(privacy.clone())));
-        let privacy_jobs = Scheduler::builder(PRIVACY, job_store, runs)
+        let privacy_jobs = Scheduler::builder(PRIVACY, stores.jobs, runs)
             .clock(clock.clone())
             .build()?;
 
         Ok(Self {
-            database,
-            pools: [reader, writer],
+            database_kind: stores.kind,
+            pools: stores.pools,
             accounts,
             hub,
             notifications,

@@ -12,7 +12,10 @@ use steadfast_db_init::{
 };
 use steadfast_lifecycle::{Health, Service, ServiceError, ServiceSpec, StartContext, StopContext};
 
-use super::{assembly::Assembly, data_folder::DataFolder, monitor, slot::Slot};
+use super::{
+    assembly::Assembly, data_folder::DataFolder, instance_lock::InstanceLock, monitor, slot::Slot,
+    stores::Stores,
+};
 use crate::{
     adapters::{ACCOUNT_MIGRATIONS, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS},
     config::Config,
@@ -23,23 +26,31 @@ pub const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The database, and all that is built on its pools.
 #[derive(Debug)]
-pub(super) struct SqliteService {
-    database: Arc<Database<SqliteBackend>>,
+pub(super) struct DatabaseService<B: Backend> {
+    database: Arc<Database<B>>,
+    stores: fn(&B::Pool, &Arc<dyn Clock>) -> anyhow::Result<Stores>,
+    /// For a database that a process with another folder can reach too.
+    instance: Option<InstanceLock>,
     config: Arc<Config>,
     clock: Arc<dyn Clock>,
     assembly: Slot<Assembly>,
     folder: Mutex<Option<DataFolder>>,
 }
 
-impl SqliteService {
+impl<B: Backend> DatabaseService<B> {
+    /// A service that holds the `instance`, if there is one, and opens the `stores` on the pool.
     pub(super) fn new(
-        database: Arc<Database<SqliteBackend>>,
+        database: Arc<Database<B>>,
+        stores: fn(&B::Pool, &Arc<dyn Clock>) -> anyhow::Result<Stores>,
+        instance: Option<InstanceLock>,
         config: Arc<Config>,
         clock: Arc<dyn Clock>,
         assembly: Slot<Assembly>,
     ) -> Self {
         Self {
             database,
+            stores,
+            instance,
             config,
             clock,
             assembly,
@@ -49,7 +60,7 @@ impl SqliteService {
 }
 
 #[async_trait]
-impl Service for SqliteService {
+impl<B: Backend> Service for DatabaseService<B> {
     fn spec(&self) -> ServiceSpec {
         ServiceSpec::new("database").start_timeout(self.config.start_timeout)
     }
@@ -57,12 +68,16 @@ impl Service for SqliteService {
     async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
         let folder = DataFolder::open(&self.config).map_err(ServiceError::permanent)?;
         *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder);
-        let pools = self
+        let pool = self
             .database
             .initialize()
             .await
             .map_err(ServiceError::permanent)?;
-        let assembly = Assembly::new(self.database.clone(), &pools, &self.config, &self.clock);
+        if let Some(instance) = &self.instance {
+            instance.acquire().await.map_err(ServiceError::permanent)?;
+        }
+        let stores = (self.stores)(&pool, &self.clock).map_err(ServiceError::permanent)?;
+        let assembly = Assembly::new(stores, &self.config, &self.clock);
         self.assembly
             .fill(assembly.map_err(ServiceError::permanent)?);
         Ok(())
@@ -71,6 +86,9 @@ impl Service for SqliteService {
     async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
         drop(self.assembly.take());
         let report = self.database.close(CLOSE_WITHIN).await;
+        if let Some(instance) = &self.instance {
+            instance.release().await;
+        }
         drop(
             self.folder
                 .lock()
@@ -96,49 +114,16 @@ impl Service for SqliteService {
         if let Err(error) = self.database.ping().await {
             return Health::unhealthy(error.to_string());
         }
+        if let Some(instance) = &self.instance
+            && let Err(error) = instance.check().await
+        {
+            return Health::unhealthy(error.to_string());
+        }
         let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
         match folder.as_ref().map(DataFolder::check) {
             Some(Err(error)) => Health::unhealthy(error.to_string()),
             Some(Ok(())) | None => Health::healthy(),
         }
-    }
-}
-
-/// A Postgres database: it is reached and migrated, but this version stores nothing in it yet.
-#[derive(Debug)]
-pub(super) struct PostgresService {
-    database: Arc<Database<PostgresBackend>>,
-}
-
-impl PostgresService {
-    pub(super) fn new(database: Arc<Database<PostgresBackend>>) -> Self {
-        Self { database }
-    }
-}
-
-#[async_trait]
-impl Service for PostgresService {
-    fn spec(&self) -> ServiceSpec {
-        ServiceSpec::new("database")
-    }
-
-    async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
-        self.database
-            .initialize()
-            .await
-            .map_err(ServiceError::permanent)?;
-        let detail = "Postgres answers, but this version stores in SQLite only; \
-                      unset STEADFAST_DATABASE_URL or name an sqlite:// path";
-        Err(ServiceError::permanent(detail))
-    }
-
-    async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
-        self.database.close(CLOSE_WITHIN).await;
-        Ok(())
-    }
-
-    async fn health(&self) -> Health {
-        Health::unhealthy("this version stores in SQLite only")
     }
 }
 

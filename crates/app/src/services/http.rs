@@ -2,9 +2,12 @@ use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
 use steadfast_clock::Clock;
+use steadfast_db_init::Status as DatabaseStatus;
 use steadfast_lifecycle::{
     Health, LifecycleHandle, Service, ServiceError, ServiceSpec, StartContext, StopContext,
 };
+
+use tokio::sync::watch;
 
 use super::{assembly::Assembly, background::Background, listener::Listener, slot::Slot};
 use crate::{
@@ -19,6 +22,7 @@ pub(super) struct HttpService {
     config: Arc<Config>,
     clock: Arc<dyn Clock>,
     assembly: Slot<Assembly>,
+    database: watch::Receiver<DatabaseStatus>,
     alerts: Alerts,
     listener: Listener,
     after_requests: Background,
@@ -29,6 +33,7 @@ impl HttpService {
         config: Arc<Config>,
         clock: Arc<dyn Clock>,
         assembly: Slot<Assembly>,
+        database: watch::Receiver<DatabaseStatus>,
         alerts: Alerts,
     ) -> Self {
         Self {
@@ -37,6 +42,7 @@ impl HttpService {
             config,
             clock,
             assembly,
+            database,
             alerts,
         }
     }
@@ -56,7 +62,8 @@ impl HttpService {
             lifecycle,
             alerts: self.alerts.clone(),
             clock: self.clock.clone(),
-            database: assembly.database.clone(),
+            database_kind: assembly.database_kind,
+            database: self.database.clone(),
             pools: assembly.pools.clone(),
             limits: Arc::new(limits),
             tickets: Tickets::new(self.clock.clone()),

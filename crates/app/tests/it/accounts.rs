@@ -9,14 +9,17 @@ use crate::{
 
 #[tokio::test]
 async fn of_a_hundred_concurrent_set_ups_one_wins() {
-    let server = Server::start().await;
+    one_of_a_hundred_sets_up(&Server::start().await).await;
+}
+
+pub(crate) async fn one_of_a_hundred_sets_up(server: &Server) {
     let file = server.setup_token_file();
     assert_eq!(
         std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
         0o600
     );
     let token = std::fs::read_to_string(&file).unwrap();
-    let nobody = Client::nobody(&server);
+    let nobody = Client::nobody(server);
     assert_eq!(
         nobody.get("/api/v1/setup").await.expect(200),
         json!({"needed": true})

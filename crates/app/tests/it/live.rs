@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::{
     client::Client,
@@ -15,10 +16,15 @@ fn every_second() -> Value {
 #[tokio::test]
 async fn schedule_fires_and_arrives_on_each_connection_of_its_user_alone() {
     let server = Server::start().await;
-    let admin = Client::admin(&server).await;
+    fires_arrive_on_each_connection(&server).await;
+    server.stop().await;
+}
+
+pub(crate) async fn fires_arrive_on_each_connection(server: &Server) {
+    let admin = Client::admin(server).await;
     let (ann, bob) = (
-        admin.new_user(&server, "ann").await,
-        admin.new_user(&server, "bob").await,
+        admin.new_user(server, "ann").await,
+        admin.new_user(server, "bob").await,
     );
     let (mut tab, reply) = ann.connect().await;
     let program = ann.by_token(&["notifications:read"]).await;
@@ -43,7 +49,6 @@ async fn schedule_fires_and_arrives_on_each_connection_of_its_user_alone() {
     assert_eq!(stored[0]["schedule_id"], schedule["id"]);
     assert!(other.is_silent_for(Duration::from_millis(200)).await);
     assert!(bob.notifications().await.is_empty());
-    server.stop().await;
 }
 
 #[tokio::test]
@@ -84,7 +89,14 @@ async fn notification_read_in_one_tab_clears_in_the_other() {
 
 #[tokio::test]
 async fn client_that_was_away_recovers_what_it_missed_also_over_a_kill() {
-    let server = Server::start().await;
+    recovers_over_a_kill(Server::start_in).await;
+}
+
+pub(crate) async fn recovers_over_a_kill<F>(start: impl Fn(TempDir) -> F + Send + Sync)
+where
+    F: Future<Output = Server> + Send,
+{
+    let server = start(tempfile::tempdir().unwrap()).await;
     let ann = Client::admin(&server).await;
     let id = ann.id().await;
     let channel = format!("user:{id}");
@@ -98,7 +110,7 @@ async fn client_that_was_away_recovers_what_it_missed_also_over_a_kill() {
     drop(socket);
     publish(&ann, "missed").await;
 
-    let server = Server::start_in(server.kill().await).await;
+    let server = start(server.kill().await).await;
     let ann = Client::log_in(&server, "root").await;
     publish(&ann, "missed too").await;
     let mut socket = ann.socket(None).await.unwrap();

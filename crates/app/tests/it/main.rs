@@ -13,6 +13,7 @@ mod client;
 mod drain;
 mod live;
 mod notifications;
+mod postgres;
 mod postgres_stores;
 mod privacy_lock;
 mod process;

@@ -19,20 +19,23 @@ async fn run_that_meets_one_of_another_process_is_recorded_as_skipped() {
     let pool = SqlitePoolOptions::new().connect_with(options.busy_timeout(PATIENCE));
     let backend = std::sync::Arc::new(SqliteBackend::new(pool.await.unwrap()));
     let lock = LeaseLock::builder(backend, "privacy/cleanup", "another process");
-    let lock = lock.build().unwrap();
+    meets_another(&admin, lock.build().unwrap()).await;
+}
 
+/// Runs the cleanup while another process holds its lock, and once more when it does not.
+pub(crate) async fn meets_another(admin: &Client, lock: LeaseLock) {
     let asked = json!({"operation": "cleanup"});
     let other = lock.run(async |_| {
         let answer = admin.post("/api/v1/privacy/runs", asked.clone()).await;
         assert_eq!(answer.status.as_u16(), 202, "{}", answer.body);
-        let ended = until_last_is(&admin, |status| status != "running").await;
+        let ended = until_last_is(admin, |status| status != "running").await;
         assert_eq!(ended, "skipped");
     });
     other.await.unwrap();
 
     let answer = admin.post("/api/v1/privacy/runs", asked).await;
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.body);
-    until_last_is(&admin, |status| status == "succeeded").await;
+    until_last_is(admin, |status| status == "succeeded").await;
 }
 
 #[tokio::test]

@@ -5,16 +5,16 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 use jiff::Timestamp;
 use sqlx::{Sqlite, SqlitePool};
 use steadfast_app::adapters::{
-    ACCOUNT_MIGRATIONS, GuardedPool, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS,
+    ACCOUNT_MIGRATIONS, GuardedJobStore, GuardedPool, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS,
     sqlite::{
-        GuardedJobStore, SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore,
-        SqliteScheduleStore,
+        SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore, SqliteScheduleStore,
     },
 };
 use steadfast_clock::{Clock, ManualClock, SystemClock};
 use steadfast_db_init::{Database, MigrationSet, SqliteBackend, SqliteOptions, SqlitePools};
 use steadfast_notifications::{IdSource as _, NotificationStore, UserId, V7Ids};
 use steadfast_privacy::{Records, test_util::conformance as privacy};
+use steadfast_scheduler::SqliteJobStore;
 use uuid::Uuid;
 
 use crate::store_checks as checks;
@@ -53,9 +53,9 @@ impl Stores {
         SqliteAccountStore::new(reader, writer)
     }
 
-    fn jobs(&self) -> GuardedJobStore {
+    fn jobs(&self) -> GuardedJobStore<Sqlite, SqliteJobStore> {
         let (reader, writer) = self.guarded();
-        GuardedJobStore::new(reader, writer)
+        GuardedJobStore::new(reader, writer, SqliteJobStore::new)
     }
 
     fn schedules(&self) -> SqliteScheduleStore {

@@ -2,6 +2,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::{
     client::Client,
@@ -53,7 +54,14 @@ pub(crate) async fn wait_until(what: &str, mut reached: impl AsyncFnMut() -> boo
 
 #[tokio::test]
 async fn every_occurrence_is_stored_once_over_kills_between_two_fires() {
-    let mut server = Server::start().await;
+    kills_lose_no_occurrence(Server::start_in).await;
+}
+
+pub(crate) async fn kills_lose_no_occurrence<F>(start: impl Fn(TempDir) -> F + Send + Sync)
+where
+    F: Future<Output = Server> + Send,
+{
+    let mut server = start(tempfile::tempdir().unwrap()).await;
     Client::admin(&server).await;
     let ann = Client::log_in(&server, "root").await;
     let schedule = json!({"cron": "@every 1s", "tz": "UTC", "title": "tick", "misfire": "all"});
@@ -67,9 +75,12 @@ async fn every_occurrence_is_stored_once_over_kills_between_two_fires() {
         })
         .await;
         let data = server.kill().await;
-        // The process is dead across some fires.
-        tokio::time::sleep(Duration::from_millis(700 * round)).await;
-        server = Server::start_in(data).await;
+        let back = Timestamp::now() + SignedDuration::from_millis(700 * round);
+        wait_until("the process was dead across some fires", async || {
+            Timestamp::now() >= back
+        })
+        .await;
+        server = start(data).await;
     }
 
     let ann = Client::log_in(&server, "root").await;
@@ -84,7 +95,14 @@ async fn every_occurrence_is_stored_once_over_kills_between_two_fires() {
 
 #[tokio::test]
 async fn restart_keeps_accounts_schedules_tokens_and_notifications() {
-    let server = Server::start().await;
+    restart_keeps_everything(Server::start_in).await;
+}
+
+pub(crate) async fn restart_keeps_everything<F>(start: impl Fn(TempDir) -> F + Send + Sync)
+where
+    F: Future<Output = Server> + Send,
+{
+    let server = start(tempfile::tempdir().unwrap()).await;
     let admin = Client::admin(&server).await;
     let ann = admin.new_user(&server, "ann").await;
     let schedule = json!({"cron": "0 9 * * 1-5", "tz": "Europe/Berlin", "title": "Stand-up"});
@@ -92,7 +110,7 @@ async fn restart_keeps_accounts_schedules_tokens_and_notifications() {
     let new = json!({"user_id": ann.id().await, "title": "kept", "body": ""});
     let notification = ann.post("/api/v1/notifications", new).await.expect(201);
 
-    let server = Server::start_in(server.stop().await).await;
+    let server = start(server.stop().await).await;
     assert!(!server.setup_token_file().exists());
     let ann = Client::log_in(&server, "ann").await;
     let path = format!("/api/v1/schedules/{}", schedule["id"].as_str().unwrap());

@@ -1,32 +1,38 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::Sqlite;
+use sqlx::{Executor, Pool};
 use steadfast_scheduler::{
     ClaimRequest, Claimed, FinishedRun, Job, JobKey, JobStatus, JobStore, RunId, RunNow,
-    SqliteJobStore, StoreError, Upserted, Wake,
+    StoreError, Upserted, Wake,
 };
 
-use crate::adapters::GuardedPool;
+use super::guarded_pool::{GuardedPool, Judged};
 
-/// The schedulers' job store behind the breakers of the database.
+/// A schedulers' job store behind the breakers of its database.
 ///
 /// While the breaker is open, calls fail at once with a transient error, which the scheduler meets
 /// by waiting: fires are late then, and none is lost.
-#[derive(Clone, Debug)]
-pub struct GuardedJobStore {
-    reader: GuardedPool<Sqlite>,
-    writer: GuardedPool<Sqlite>,
-    reads: SqliteJobStore,
-    writes: SqliteJobStore,
+#[derive(Debug)]
+pub struct GuardedJobStore<DB: Judged, S> {
+    reader: GuardedPool<DB>,
+    writer: GuardedPool<DB>,
+    reads: S,
+    writes: S,
 }
 
-impl GuardedJobStore {
-    /// A store in the database of both pools.
-    #[must_use]
-    pub fn new(reader: GuardedPool<Sqlite>, writer: GuardedPool<Sqlite>) -> Self {
+impl<DB: Judged, S: JobStore> GuardedJobStore<DB, S>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    /// The store that `new` makes on each of the pools, which may be one.
+    pub fn new(
+        reader: GuardedPool<DB>,
+        writer: GuardedPool<DB>,
+        new: impl Fn(Pool<DB>) -> S,
+    ) -> Self {
         Self {
-            reads: SqliteJobStore::new(reader.pool().clone()),
-            writes: SqliteJobStore::new(writer.pool().clone()),
+            reads: new(reader.pool().clone()),
+            writes: new(writer.pool().clone()),
             reader,
             writer,
         }
@@ -52,7 +58,10 @@ impl GuardedJobStore {
 type Outcome<T> = Result<T, StoreError>;
 
 #[async_trait]
-impl JobStore for GuardedJobStore {
+impl<DB: Judged, S: JobStore> JobStore for GuardedJobStore<DB, S>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
     async fn upsert(&self, namespace: &str, job: &Job, now: Timestamp) -> Outcome<Upserted> {
         self.write("upsert a job", self.writes.upsert(namespace, job, now))
             .await
@@ -129,7 +138,9 @@ impl JobStore for GuardedJobStore {
     }
 
     async fn time(&self) -> Outcome<Option<Timestamp>> {
-        self.reads.time().await
+        let time = self.reads.time();
+        // A store that goes by its callers' clocks has not been asked anything.
+        judged(&self.reader, "ask for the time", time, Option::is_some).await
     }
 
     async fn watch(&self, namespace: &str, wake: Wake) {
@@ -139,12 +150,15 @@ impl JobStore for GuardedJobStore {
 
 /// Makes a call if the breaker lets it through, and judges it: as a success only if what it
 /// returned `proves` that the database does what the pool is for.
-async fn judged<T>(
-    pool: &GuardedPool<Sqlite>,
+async fn judged<DB: Judged, T>(
+    pool: &GuardedPool<DB>,
     action: &'static str,
     call: impl Future<Output = Outcome<T>> + Send,
     proves: impl FnOnce(&T) -> bool + Send,
-) -> Outcome<T> {
+) -> Outcome<T>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
     let admitted = pool.admit();
     let permit = admitted.map_err(|refused| StoreError::transient(action, refused))?;
     let outcome = call.await;
@@ -167,7 +181,7 @@ mod tests {
     use sqlx::{Connection as _, SqliteConnection};
     use steadfast_clock::{Clock, ManualClock};
     use steadfast_db_init::{Database, MigrationSet, SqliteBackend, SqliteOptions};
-    use steadfast_scheduler::{Dialect, Spec};
+    use steadfast_scheduler::{Dialect, Spec, SqliteJobStore};
     use steadfast_sync::BreakerState;
 
     use super::*;
@@ -199,7 +213,7 @@ mod tests {
         // It does not move: what is open stays so.
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
         let (reader, writer) = GuardedPool::pair(&pools, &clock).unwrap();
-        let store = GuardedJobStore::new(reader, writer.clone());
+        let store = GuardedJobStore::new(reader, writer.clone(), SqliteJobStore::new);
         let spec = Spec::parse("@daily", Dialect::Posix5).unwrap();
         let job = Job::new(JobKey::from("a"), spec, TimeZone::UTC);
         let now = Timestamp::UNIX_EPOCH;

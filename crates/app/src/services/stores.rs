@@ -1,0 +1,90 @@
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use steadfast_clock::Clock;
+use steadfast_db_init::SqlitePools;
+use steadfast_lease::{
+    LockBackend, PostgresBackend as PostgresLeases, SqliteBackend as SqliteLeases,
+};
+use steadfast_notifications::{NotificationStore, OutboxStore, ScheduleStore};
+use steadfast_privacy::{RetentionStore, RunLog};
+use steadfast_scheduler::{JobStore, PostgresJobStore, SqliteJobStore};
+
+use crate::{
+    accounts::AccountStore,
+    adapters::{
+        Guarded, GuardedJobStore, GuardedPool,
+        postgres::{
+            PostgresAccountStore, PostgresNotificationStore, PostgresPrivacyStore,
+            PostgresScheduleStore,
+        },
+        sqlite::{
+            SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore, SqliteScheduleStore,
+        },
+    },
+};
+
+/// Everything that is stored on one opening of the database, behind its ports.
+pub(super) struct Stores {
+    /// What kind of database it is.
+    pub(super) kind: &'static str,
+    /// The ways to it.
+    pub(super) pools: Vec<Arc<dyn Guarded>>,
+    pub(super) accounts: Arc<dyn AccountStore>,
+    pub(super) schedules: Arc<dyn ScheduleStore>,
+    pub(super) notifications: Arc<dyn NotificationStore>,
+    pub(super) outbox: Arc<dyn OutboxStore>,
+    pub(super) retention: Arc<dyn RetentionStore>,
+    pub(super) runs: Arc<dyn RunLog>,
+    pub(super) jobs: Arc<dyn JobStore>,
+    /// In the database, so that the operations of another process on it are kept out too.
+    pub(super) leases: Arc<dyn LockBackend>,
+}
+
+impl Stores {
+    pub(super) fn sqlite(pools: &SqlitePools, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let (reader, writer) = GuardedPool::pair(pools, clock)?;
+        let both = || (reader.clone(), writer.clone());
+        let (read, write) = both();
+        let notifications = Arc::new(SqliteNotificationStore::new(read, write));
+        let (read, write) = both();
+        let privacy = Arc::new(SqlitePrivacyStore::new(read, write));
+        let (read, write) = both();
+        let accounts = Arc::new(SqliteAccountStore::new(read, write));
+        let (read, write) = both();
+        let schedules = Arc::new(SqliteScheduleStore::new(read, write));
+        let (read, write) = both();
+        let jobs = GuardedJobStore::new(read, write, SqliteJobStore::new);
+        Ok(Self {
+            kind: "sqlite",
+            pools: vec![Arc::new(reader), Arc::new(writer)],
+            accounts,
+            schedules,
+            notifications: notifications.clone(),
+            outbox: notifications,
+            retention: privacy.clone(),
+            runs: privacy,
+            jobs: Arc::new(jobs),
+            leases: Arc::new(SqliteLeases::new(pools.writer.clone())),
+        })
+    }
+
+    pub(super) fn postgres(pool: &PgPool, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let guarded = GuardedPool::one(pool, clock)?;
+        let notifications = Arc::new(PostgresNotificationStore::new(guarded.clone()));
+        let privacy = Arc::new(PostgresPrivacyStore::new(guarded.clone()));
+        let jobs = GuardedJobStore::new(guarded.clone(), guarded.clone(), PostgresJobStore::new);
+        Ok(Self {
+            kind: "postgres",
+            pools: vec![Arc::new(guarded.clone())],
+            accounts: Arc::new(PostgresAccountStore::new(guarded.clone())),
+            schedules: Arc::new(PostgresScheduleStore::new(guarded)),
+            notifications: notifications.clone(),
+            outbox: notifications,
+            retention: privacy.clone(),
+            runs: privacy,
+            jobs: Arc::new(jobs),
+            leases: Arc::new(PostgresLeases::new(pool.clone())),
+        })
+    }
+}
