@@ -154,8 +154,9 @@ impl Service for Http {
         Ok(())
     }
 
-    /// Finishes the requests that are under way, and says goodbye to whoever listens. If that takes
-    /// too long, the future is dropped, and the tasks with it.
+    /// Finishes the requests that are under way, and says goodbye to whoever listens. A client that
+    /// does not send the rest of its request holds that up: when the stop's time is over the future
+    /// is dropped, the stop is not clean, and what is still open ends with the process.
     async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
         let Some(mut server) = self.with_server(Option::take) else {
             return Ok(());

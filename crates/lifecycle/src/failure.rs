@@ -15,6 +15,7 @@ use crate::ServiceError;
 /// What comes of it is up to the service's [`RestartPolicy`](crate::RestartPolicy). If it is not
 /// started again, the application stops with an error that names it if it is required; if it is
 /// optional, the application is degraded, and services that require it are stopped and skipped.
+/// Before the start of the application is complete, a report of a required service ends that start.
 ///
 /// The first report after a start counts. Later ones have no effect, nor have those of an earlier
 /// start: that service has been stopped since.

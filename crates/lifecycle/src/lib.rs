@@ -26,8 +26,8 @@
 //!   optional one is left failed, and what requires it is stopped and skipped.
 //! - Every call of a service has a time limit; a start as a whole has one too.
 //! - Reading the [`Snapshot`] takes no lock and never waits for a service.
-//! - A service that fails several times in a row, in starts or probes, raises one [`Alert`], and
-//!   one more when it works again.
+//! - A service that fails several times in a row, in its starts, its stops, its probes or by its own
+//!   report, raises one [`Alert`], and one more when a probe finds it well again.
 //!
 //! # Features
 //!

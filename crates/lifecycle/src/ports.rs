@@ -13,7 +13,8 @@ use crate::{Health, ServiceError, ServiceSpec, Signal, StartContext, StopContext
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait Service: Send + Sync + 'static {
-    /// The service's name, dependencies, time limits and restart policy; read once, when the lifecycle is built.
+    /// The service's name, dependencies, time limits and restart policy; read once, when the
+    /// lifecycle is built.
     fn spec(&self) -> ServiceSpec;
 
     /// Makes the service ready for its dependants and returns; long-running work goes on in the
@@ -46,7 +47,7 @@ pub trait Service: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the probe's time is up or the application stops.
+    /// The future is dropped when the probe's time is up or the stop of the service has begun.
     async fn health(&self) -> Health;
 }
 

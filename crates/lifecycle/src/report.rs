@@ -27,7 +27,7 @@ pub struct ServiceStart {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StartOutcome {
-    /// It is up.
+    /// Its start succeeded. Whether it is still up is in the [`Snapshot`](crate::Snapshot).
     Started,
     /// It is optional and failed.
     Failed(Fault),

@@ -13,8 +13,10 @@ impl Lifecycle {
     /// until it is asked to stop; see [`run_until_stopped_by`](Self::run_until_stopped_by).
     ///
     /// A thread of its own counts the signals too: a second after the third it ends the process
-    /// with 128 + n, unless that has ended by itself. So the third signal also works where a
-    /// service blocks the only thread of the runtime, and where `main` does not return.
+    /// with 128 + n, unless that has ended by itself or this call has returned before the third. So
+    /// the third signal also works where a service blocks the only thread of the runtime, and where
+    /// `main` does not return after it. Nobody hears signals that come later than the end of this
+    /// call, for the handlers stay installed.
     ///
     /// `main` is best left by [`std::process::exit`] with the code: returning from
     /// `#[tokio::main]` waits for threads that are blocked. (Or call

@@ -175,7 +175,12 @@ impl Runner {
             let token = self.slots[index].token.clone()?;
             let probe = async move {
                 let answer = within(limit, async move { Ok(service.health().await) });
-                let answer = token.run_until_cancelled(answer).await?;
+                let answer = tokio::select! {
+                    // An answer that comes with the stop is none, for the next start may be quick.
+                    biased;
+                    () = token.cancelled() => return None,
+                    answer = answer => answer,
+                };
                 let health = answer
                     .unwrap_or_else(|fault| Health::unhealthy(format!("health probe {fault}")));
                 Some((index, health))

@@ -65,7 +65,10 @@ async fn watch(mut signals: UnixSignals) {
     for _ in 0..LAST {
         last = signals.next().await;
     }
+    // On a thread of its own: it may be the log that the process is stuck in.
+    let _ = thread::Builder::new().spawn(move || {
+        tracing::warn!(signal = %last, "third signal: ending the process unless it ends by itself");
+    });
     sleep(GRACE).await;
-    tracing::error!(signal = %last, "third signal: ending the process, which did not end by itself");
     std::process::exit((128 + last.number()).into());
 }

@@ -57,7 +57,13 @@ impl Runner {
                 self.hear_in_start()?;
             }
             let Some(longest) = starting.under_way.values().next() else {
-                return Ok(());
+                // It may have been asked for while the last start was returning.
+                let is_stopped = self.stop.is_cancelled();
+                return if is_stopped {
+                    Err(Abort::Stopped)
+                } else {
+                    Ok(())
+                };
             };
             let longest = longest.index;
             tokio::select! {

@@ -1,7 +1,7 @@
 //! What the child processes run.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -11,6 +11,7 @@ use steadfast_lifecycle::{
     Health, Lifecycle, Service, ServiceError, ServiceSpec, StartContext, Status, StopContext,
 };
 use steadfast_testkit::ChildProcess;
+use tracing::{Event, Metadata, Subscriber, span};
 
 /// How many services there are, each of which requires the one before.
 pub(crate) const SERVICES: usize = 8;
@@ -23,9 +24,39 @@ enum Quirk {
     HangsInStart,
     /// Keeps the thread on which it is started.
     BlocksInStart,
+    /// Does so in the middle of a line of the log.
+    BlocksInLog,
     HangsInStop,
     /// Takes a millisecond, as all others then do.
     AllSlowInStart,
+}
+
+/// Held by whoever writes to the log.
+static LOG: Mutex<()> = Mutex::new(());
+
+/// A log that takes one line at a time.
+struct Log;
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, _: &Event<'_>) {
+        drop(LOG.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
 }
 
 struct Link {
@@ -50,6 +81,10 @@ impl Service for Link {
         match self.quirk {
             Quirk::HangsInStart => std::future::pending().await,
             Quirk::BlocksInStart => std::thread::sleep(FOREVER),
+            Quirk::BlocksInLog => {
+                let _writing = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+                std::thread::sleep(FOREVER);
+            }
             Quirk::AllSlowInStart => tokio::time::sleep(Duration::from_millis(1)).await,
             Quirk::None | Quirk::HangsInStop => {}
         }
@@ -81,6 +116,10 @@ fn child() {
     let quirk = match words[1] {
         "hangs-in-start" => Quirk::HangsInStart,
         "blocks-in-start" => Quirk::BlocksInStart,
+        "blocks-in-log" => {
+            tracing::subscriber::set_global_default(Log).unwrap();
+            Quirk::BlocksInLog
+        }
         "hangs-in-stop" => Quirk::HangsInStop,
         "all-slow-in-start" => Quirk::AllSlowInStart,
         _ => Quirk::None,

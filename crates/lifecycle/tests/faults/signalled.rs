@@ -94,6 +94,21 @@ fn start_that_blocks_the_only_thread_does_not_keep_the_third_signal_from_ending_
     }
 }
 
+/// A log that takes nothing more, because nobody reads it, is what processes like to hang in.
+#[test]
+fn log_that_takes_no_more_does_not_keep_the_third_signal_from_ending_the_process() {
+    for threads in [0, 2] {
+        let mut child = start_with_threads(threads, LONG_DRAIN, "blocks-in-log", 0);
+        child.hear("start 0");
+        child.send("TERM");
+        child.send("HUP");
+        child.send("INT");
+        let (code, stops) = end(child);
+        assert!([129, 130, 143].contains(&code), "exit code {code}");
+        assert!(stops.is_empty(), "{threads} threads");
+    }
+}
+
 #[test]
 fn second_signal_skips_a_long_drain() {
     let mut child = start(LONG_DRAIN, "none", 0);

@@ -1,7 +1,13 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use async_trait::async_trait;
+use futures_util::FutureExt;
 use steadfast_lifecycle::{
-    CANCEL_GRACE, ServiceState, StartError, Status, StopError,
+    CANCEL_GRACE, Health, Lifecycle, Service, ServiceError, ServiceSpec, ServiceState,
+    StartContext, StartError, Status, StopContext, StopError,
     test_util::{Event, Step},
 };
 use tokio::{join, time::Instant};
@@ -140,4 +146,44 @@ fn runtime_that_shuts_down_is_an_error_and_not_a_hang() {
     runtime().block_on(app.lifecycle.start()).unwrap();
     let outcome = runtime().block_on(app.lifecycle.stop());
     assert!(matches!(outcome, Err(StopError::RuntimeGone)));
+}
+
+/// Asks for a stop in the middle of its start, which succeeds.
+#[derive(Default)]
+struct Stopper {
+    app: OnceLock<Arc<Lifecycle>>,
+}
+
+#[async_trait]
+impl Service for Stopper {
+    fn spec(&self) -> ServiceSpec {
+        ServiceSpec::new("stopper")
+    }
+
+    async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
+        let app = self.app.get().expect("it is set");
+        assert!(app.stop().now_or_never().is_none());
+        Ok(())
+    }
+
+    async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
+        Ok(())
+    }
+
+    async fn health(&self) -> Health {
+        Health::healthy()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_during_the_last_start_gives_up_the_start_of_the_whole() {
+    let stopper = Arc::new(Stopper::default());
+    let app = Lifecycle::builder().service(Arc::clone(&stopper) as _);
+    let app = Arc::new(app.build().unwrap());
+    stopper.app.set(Arc::clone(&app)).expect("it is set once");
+    let outcome = app.start().await;
+    let Err(StartError::Stopped { rollback }) = outcome else {
+        panic!("another outcome: {outcome:?}");
+    };
+    assert_eq!(stopped(&rollback), ["stopper"]);
 }

@@ -1,14 +1,14 @@
 //! Restarts that something comes in between of.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use steadfast_lifecycle::{
-    CANCEL_GRACE, FailureReporter, Health, Lifecycle, Service, ServiceError, ServiceSpec,
-    ServiceState, StartContext, Status, StopContext,
+    CANCEL_GRACE, FailureReporter, Health, Lifecycle, RestartPolicy, Service, ServiceError,
+    ServiceSpec, ServiceState, StartContext, Status, StopContext,
     test_util::{Journal, ScriptedService, Step},
 };
 use tokio::time::sleep;
@@ -299,4 +299,62 @@ async fn probe_of_an_earlier_start_does_not_touch_a_later_one() {
     slow.answer.notify_one();
     sleep(10 * SEC).await;
     assert_eq!(app.snapshot().status, Status::Running);
+}
+
+/// Is restarted at once, and answers a probe no sooner than it is stopped.
+#[derive(Default)]
+struct Late {
+    reporter: OnceLock<FailureReporter>,
+    answer: tokio::sync::Notify,
+}
+
+#[async_trait]
+impl Service for Late {
+    fn spec(&self) -> ServiceSpec {
+        ServiceSpec::new("late").restart(RestartPolicy::OnFailure {
+            initial_delay: Duration::from_nanos(1),
+            max_delay: Duration::from_nanos(1),
+            max_restarts: 1,
+            within: SEC,
+        })
+    }
+
+    async fn start(&self, cx: StartContext) -> Result<(), ServiceError> {
+        self.reporter.get_or_init(|| cx.failure_reporter());
+        Ok(())
+    }
+
+    async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
+        self.answer.notify_waiters();
+        Ok(())
+    }
+
+    async fn health(&self) -> Health {
+        self.answer.notified().await;
+        Health::unhealthy("stopped")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn probe_that_answers_with_the_stop_does_not_touch_the_next_start() {
+    // The delay is none in every second round or so.
+    for _ in 0..50 {
+        let late = Arc::new(Late::default());
+        let app = Lifecycle::builder()
+            .service(Arc::clone(&late) as _)
+            .probe_interval(600 * SEC)
+            .probe_timeout(300 * SEC)
+            .build()
+            .unwrap();
+        app.start().await.unwrap();
+        sleep(MS).await;
+        let reporter = late.reporter.get().unwrap();
+        reporter.failed(ServiceError::transient("broken"));
+        sleep(SEC).await;
+        let service = app.snapshot().services[0].clone();
+        assert_eq!(
+            (service.state, service.restarts),
+            (ServiceState::Running, 1)
+        );
+    }
 }
