@@ -4,6 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use jiff::Timestamp;
 use sqlx::{PgPool, Postgres, Transaction};
+use steadfast_app::accounts::{AccountStore as _, Role};
 use steadfast_app::adapters::{
     ACCOUNT_MIGRATIONS, GuardedPool, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS,
     postgres::{
@@ -94,17 +95,9 @@ impl Stores {
     /// Waits until so many statements wait for a lock.
     async fn until_waiting(&self, count: i64) {
         let polled = async {
-            loop {
-                let waiting: i64 = sqlx::query_scalar(
-                    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
-                )
-                .fetch_one(&*self.pool)
-                .await
-                .unwrap();
-                if waiting == count {
-                    return;
-                }
-            }
+            let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+            let waiting = || sqlx::query_scalar::<_, i64>(sql).fetch_one(&*self.pool);
+            while waiting().await.unwrap() != count {}
         };
         tokio::time::timeout(PATIENCE, polled).await.unwrap();
     }
@@ -139,14 +132,16 @@ async fn migrations_of_all_crates_are_applied_once() {
         .unwrap();
     let again = database(&stores.server.url());
     assert_eq!(again.pending().await.unwrap(), []);
-    let all = [
+    let all: usize = [
         ACCOUNT_MIGRATIONS,
         steadfast_scheduler::MIGRATIONS,
         NOTIFICATION_MIGRATIONS,
         PRIVACY_MIGRATIONS,
         steadfast_lease::MIGRATIONS,
-    ];
-    let all: usize = all.iter().map(|migrations| migrations.len()).sum();
+    ]
+    .map(<[_]>::len)
+    .into_iter()
+    .sum();
     assert_eq!(usize::try_from(applied).unwrap(), all);
 }
 
@@ -166,6 +161,32 @@ async fn first_admin_is_one_of_a_hundred() {
     };
     let store = Arc::new(PostgresAccountStore::new(stores.guarded()));
     checks::first_admin_is_one_of_a_hundred(store, &*stores.ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn first_admin_is_waited_for_by_the_second() {
+    let Some(stores) = Stores::open().await else {
+        return;
+    };
+    // The first one has found no administrator, and waits for whoever has taken its name.
+    let mut holder = stores.pool.begin().await.unwrap();
+    sqlx::query("INSERT INTO account VALUES ($1, 'one', 'hash', 'user', 0)")
+        .bind(stores.ids.next_id())
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let mut callers = Vec::new();
+    for (name, waiting) in [("one", 1), ("two", 2)] {
+        let store = PostgresAccountStore::new(stores.guarded());
+        let admin = checks::user(&*stores.ids, name, Role::Admin);
+        callers.push(tokio::spawn(async move {
+            store.create_first_admin(&admin).await.unwrap()
+        }));
+        stores.until_waiting(waiting).await;
+    }
+    holder.rollback().await.unwrap();
+    let won = futures_util::future::try_join_all(callers).await.unwrap();
+    assert_eq!(won, [true, false]);
 }
 
 #[tokio::test]

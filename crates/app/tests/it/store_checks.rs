@@ -328,7 +328,7 @@ fn offsets(events: Vec<UserEvent>) -> Vec<u64> {
     events.into_iter().map(|event| event.offset).collect()
 }
 
-fn user(ids: &dyn IdSource, name: &str, role: Role) -> StoredUser {
+pub(crate) fn user(ids: &dyn IdSource, name: &str, role: Role) -> StoredUser {
     StoredUser {
         user: User {
             id: ids.next_id(),
