@@ -21,6 +21,7 @@ mod measured;
 mod monitor;
 mod outbox;
 mod privacy;
+mod restarts;
 mod scheduler;
 mod slot;
 mod stores;

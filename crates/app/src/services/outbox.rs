@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use steadfast_lifecycle::{Health, Service, ServiceError, ServiceSpec, StartContext, StopContext};
 
-use super::{assembly::Assembly, background::Background, slot::Slot};
+use super::{assembly::Assembly, background::Background, restarts, slot::Slot};
 
 /// The relay from the outbox to the connected clients.
 #[derive(Debug)]
@@ -25,15 +25,21 @@ impl Service for OutboxService {
         ServiceSpec::new("outbox")
             .requires("database")
             .requires("hub")
+            .restart(restarts::of_a_task())
     }
 
-    async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
+    async fn start(&self, cx: StartContext) -> Result<(), ServiceError> {
         let relay = self.assembly.get()?.relay.clone();
         // This process alone holds the data, so whoever had claimed something is dead.
-        let released = relay.release().await.map_err(ServiceError::permanent)?;
+        let released = relay.release().await.map_err(|error| {
+            let is_transient = error.is_transient();
+            restarts::start_failure(error, is_transient)
+        })?;
         tracing::info!(released, "the outbox is this process's");
         self.relay
-            .begin(|stop| async move { relay.run(stop).await });
+            .begin_supervised(cx.failure_reporter(), |stop| async move {
+                relay.run(stop).await;
+            });
         Ok(())
     }
 

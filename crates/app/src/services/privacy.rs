@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use steadfast_lifecycle::{Health, Service, ServiceError, ServiceSpec, StartContext, StopContext};
-use steadfast_privacy::PrivacyError;
+use steadfast_scheduler::SchedulerError;
 
-use super::{assembly::Assembly, slot::Slot};
+use super::{assembly::Assembly, restarts, slot::Slot};
 use crate::adapters::privacy::plan;
 
 /// How long a cleanup gets to finish its batch.
@@ -25,19 +25,29 @@ impl PrivacyService {
 #[async_trait]
 impl Service for PrivacyService {
     fn spec(&self) -> ServiceSpec {
-        ServiceSpec::new("privacy").requires("database").optional()
+        ServiceSpec::new("privacy")
+            .requires("database")
+            .optional()
+            .restart(restarts::of_privacy())
     }
 
     async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
         let assembly = self.assembly.get()?;
         let recovered = assembly.privacy.recover().await;
-        let cut_off = recovered.map_err(failed)?;
+        let cut_off = recovered.map_err(|error| {
+            let is_transient = error.is_transient();
+            restarts::start_failure(error, is_transient)
+        })?;
         if cut_off > 0 {
             tracing::warn!(cut_off, "runs were cut off when their process died");
         }
-        plan(&assembly.privacy_jobs)
-            .await
-            .map_err(ServiceError::permanent)?;
+        plan(&assembly.privacy_jobs).await.map_err(|error| {
+            let is_transient = matches!(
+                &error,
+                SchedulerError::Store { source, .. } if source.is_transient()
+            );
+            restarts::start_failure(error, is_transient)
+        })?;
         assembly.privacy_jobs.start().await;
         Ok(())
     }
@@ -55,16 +65,5 @@ impl Service for PrivacyService {
             Some(assembly) if assembly.privacy_jobs.is_running().await => Health::healthy(),
             _ => Health::unhealthy("the privacy scheduler does not run"),
         }
-    }
-}
-
-/// With all that lies behind it: what is told of an optional service is its own words.
-fn failed(error: PrivacyError) -> ServiceError {
-    let is_transient = error.is_transient();
-    let text = format!("{:#}", anyhow::Error::new(error));
-    if is_transient {
-        ServiceError::transient(text)
-    } else {
-        ServiceError::permanent(text)
     }
 }

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use steadfast_lifecycle::{Health, Service, ServiceError, ServiceSpec, StartContext, StopContext};
+use steadfast_notifications::ScheduleError;
 
-use super::{assembly::Assembly, background::Background, slot::Slot};
+use super::{assembly::Assembly, background::Background, restarts, slot::Slot};
 
 /// How long notifications that are being stored get to finish.
 const GRACE: Duration = Duration::from_secs(5);
@@ -27,15 +28,23 @@ impl SchedulerService {
 #[async_trait]
 impl Service for SchedulerService {
     fn spec(&self) -> ServiceSpec {
-        ServiceSpec::new("scheduler").requires("database")
+        ServiceSpec::new("scheduler")
+            .requires("database")
+            .restart(restarts::of_a_task())
     }
 
-    async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
+    async fn start(&self, cx: StartContext) -> Result<(), ServiceError> {
         let assembly = self.assembly.get()?;
         // Before the first fire: a schedule that was changed just before a crash must not fire
         // as it was.
         let sync = assembly.schedules.job_sync();
-        let done = sync.reconcile().await.map_err(ServiceError::permanent)?;
+        let done = sync.reconcile().await.map_err(|error| {
+            let is_transient = matches!(
+                &error,
+                ScheduleError::Store { source, .. } if source.is_transient()
+            );
+            restarts::start_failure(error, is_transient)
+        })?;
         tracing::info!(
             synced = done.synced,
             failed = done.failed,
@@ -43,7 +52,10 @@ impl Service for SchedulerService {
         );
         assembly.scheduler.start().await;
         let sync = sync.clone();
-        self.sync.begin(|stop| async move { sync.run(stop).await });
+        self.sync
+            .begin_supervised(cx.failure_reporter(), |stop| async move {
+                sync.run(stop).await;
+            });
         Ok(())
     }
 
