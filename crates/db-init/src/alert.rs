@@ -74,6 +74,7 @@ impl Failures {
         state.last_error = Some(Arc::clone(&error));
         state.failures = state.failures.saturating_add(1);
         let failures = state.failures;
+        drop(state);
         if failures == self.threshold {
             let database = Arc::clone(&self.name);
             tracing::error!(%database, failures, %error, "database fails repeatedly");

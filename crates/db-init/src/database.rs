@@ -165,12 +165,15 @@ impl<B: Backend> Database<B> {
     }
 
     /// How it is now: where it stands, how often it failed in a row and why, and its pool.
+    ///
+    /// These are read one after the other, in this order, while the database goes on.
     #[must_use]
     pub fn snapshot(&self) -> DatabaseSnapshot {
+        let status = self.status();
         let (failures, last_error) = self.shared.failures.figures();
         DatabaseSnapshot {
             name: Arc::clone(self.shared.failures.name()),
-            status: self.status(),
+            status,
             failures,
             last_error,
             stats: self.stats(),
@@ -187,7 +190,7 @@ impl<B: Backend> Database<B> {
         self.shared.failures.alerts()
     }
 
-    /// What the pool holds now; `None` unless the database is ready.
+    /// What the pool holds now; `None` while [`get`](Self::get) has none.
     #[must_use]
     pub fn stats(&self) -> Option<PoolStats> {
         let pool = self.get()?;
@@ -248,7 +251,7 @@ impl<B: Backend> Database<B> {
         let left = || within.saturating_sub(self.elapsed(started));
         let mut closing = Close {
             database: self,
-            closing: self.shared.begin_closing(self.newest()),
+            closing: self.shared.begin_closing(|| self.newest()),
         };
         // An attempt at work has been told to stop, and ends its turn when it has closed what it
         // had opened.
@@ -317,6 +320,14 @@ impl<B: Backend> Database<B> {
         self.concurrency.as_ref()
     }
 
+    /// The generation of the pool that [`get`](Self::get) returns.
+    pub(crate) fn ready_generation(&self) -> Option<u64> {
+        match self.cell.state() {
+            InitState::Ready(generation) => Some(generation),
+            _ => None,
+        }
+    }
+
     pub(crate) fn now(&self) -> Instant {
         self.shared.clock.monotonic()
     }
@@ -350,10 +361,19 @@ impl<B: Backend> Close<'_, B> {
         let Database { shared, cell, .. } = self.database;
         // First, because an attempt that is dropped takes its pool with it.
         let open = shared.take_open();
-        // In this order: the attempt that is dropped may be in the middle of a poll. It learns
-        // that it is stopped before it can leave a pool open that is not found here.
-        cell.reset();
-        shared.stop(self.database.newest());
+        loop {
+            // An attempt that is dropped may be in the middle of a poll. It learns that it is
+            // stopped before it can leave a pool open that is not found here.
+            let newest = self.database.newest();
+            shared.stop(newest);
+            cell.reset();
+            // A caller that has not seen this close may have begun another in between. If it was
+            // dropped, it has to be stopped as well; if not, later callers may join it. None of
+            // them opens anything before the close has ended.
+            if self.database.newest() == newest {
+                break;
+            }
+        }
         shared.take_open().or(open)
     }
 }

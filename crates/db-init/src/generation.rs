@@ -82,13 +82,20 @@ impl<B: Backend> Generation<B> {
         let outcome = tokio::select! {
             biased;
             () = self.shared.stopped(self.generation) => Err(InitError::ShutDown),
-            outcome = self.catch_panics() => outcome,
+            outcome = catch_panics(self.attempts()) => match outcome {
+                Ok(outcome) => outcome,
+                Err(message) => {
+                    let phase = self.phase();
+                    Err(InitError::Panicked { phase, message })
+                }
+            },
         };
         // A close may have come in the middle of the last poll. If it comes after this, it finds
         // the pool.
-        let outcome = match outcome {
-            Ok(_) if self.shared.is_stopped(self.generation) => Err(InitError::ShutDown),
-            outcome => outcome,
+        let outcome = if self.shared.is_stopped(self.generation) {
+            Err(InitError::ShutDown)
+        } else {
+            outcome
         };
         match &outcome {
             Ok(_) => {
@@ -113,21 +120,6 @@ impl<B: Backend> Generation<B> {
             let error = Chain(error).to_string();
             self.shared.failures.failed(error.into());
         }
-    }
-
-    /// Runs the attempts; a panic in one is an error.
-    async fn catch_panics(&self) -> Result<B::Pool, InitError> {
-        let mut attempts = pin!(self.attempts());
-        poll_fn(|cx| {
-            let poll = AssertUnwindSafe(|| attempts.as_mut().poll(cx));
-            catch_unwind(poll).unwrap_or_else(|panic| {
-                Poll::Ready(Err(InitError::Panicked {
-                    phase: self.phase(),
-                    message: panic_message(panic.as_ref()),
-                }))
-            })
-        })
-        .await
     }
 
     async fn attempts(&self) -> Result<B::Pool, InitError> {
@@ -166,10 +158,15 @@ impl<B: Backend> Generation<B> {
                 Ok(pool)
             }
             Err(error) => {
-                permit.failure();
-                let (database, cause) = (shared.failures.name(), Chain(&error).to_string());
-                tracing::warn!(%database, generation, attempt, cause, "cannot initialise the database");
-                shared.failures.failed(cause.into());
+                if shared.is_stopped(generation) {
+                    // The close may be the reason: it may have closed the pool already.
+                    permit.ignore();
+                } else {
+                    permit.failure();
+                    let (database, cause) = (shared.failures.name(), Chain(&error).to_string());
+                    tracing::warn!(%database, generation, attempt, cause, "cannot initialise the database");
+                    shared.failures.failed(cause.into());
+                }
                 self.rest();
                 self.discard().await;
                 Err(Fault::Failed(error))
@@ -261,12 +258,14 @@ impl<B: Backend> Generation<B> {
         let Some(pool) = shared.open_of(self.generation) else {
             return;
         };
+        let database = shared.failures.name();
         tokio::select! {
             biased;
-            () = shared.backend.close(&pool) => {}
+            closed = catch_panics(shared.backend.close(&pool)) => if let Err(message) = closed {
+                tracing::error!(%database, message, "the backend panicked while closing a pool");
+            },
             () = self.patience() => {
                 // It is dropped, which closes its connections too, only later.
-                let database = shared.failures.name();
                 let leaked = shared.backend.stats(&pool).in_use();
                 let within = DISCARD_WITHIN;
                 tracing::warn!(%database, leaked, ?within, "database connections leaked");
@@ -326,6 +325,19 @@ impl<B: Backend> Drop for Generation<B> {
             _ => None,
         });
     }
+}
+
+/// What a future returns, or what it says when it panics.
+async fn catch_panics<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let poll = AssertUnwindSafe(|| future.as_mut().poll(cx));
+        match catch_unwind(poll) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic_message(panic.as_ref()))),
+        }
+    })
+    .await
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

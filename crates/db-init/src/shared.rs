@@ -66,10 +66,11 @@ impl<B: Backend> Shared<B> {
             if self.is_closing() {
                 return false;
             }
-            let next = next(status);
-            let is_new = next.is_some();
-            *status = next.unwrap_or_else(|| status.clone());
-            is_new
+            let Some(next) = next(status) else {
+                return false;
+            };
+            *status = next;
+            true
         });
     }
 
@@ -152,11 +153,12 @@ impl<B: Backend> Shared<B> {
         self.turn.lock().await
     }
 
-    /// Tells the generations up to the newest to stop, and the callers that come from now on to
-    /// wait.
-    pub(crate) fn begin_closing(&self, newest: u64) -> Closing<'_, B> {
+    /// Tells the callers that come from now on to wait, and the generations up to the newest to
+    /// stop.
+    pub(crate) fn begin_closing(&self, newest: impl FnOnce() -> u64) -> Closing<'_, B> {
         self.closers.send_modify(|count| *count += 1);
-        self.stop(newest);
+        // Looked up now: one that begins later cannot get a turn.
+        self.stop(newest());
         let mut closing = Closing {
             shared: self,
             generation: 0,
@@ -217,15 +219,25 @@ impl<B: Backend> Closing<'_, B> {
 
 impl<B: Backend> Drop for Closing<'_, B> {
     fn drop(&mut self) {
-        // The status first: who waits for the end of the close then finds it.
-        self.shared.status.send_if_modified(|status| match *status {
-            Status::Closing { generation } if *self.shared.closers.borrow() == 1 => {
-                *status = Status::Closed { generation };
-                true
+        let Shared {
+            closers, status, ..
+        } = self.shared;
+        // Counted while the status is locked: of two that end at once, one finds itself the last.
+        status.send_if_modified(|status| {
+            closers.send_if_modified(|count| {
+                *count -= 1;
+                false
+            });
+            match *status {
+                Status::Closing { generation } if !self.shared.is_closing() => {
+                    *status = Status::Closed { generation };
+                    true
+                }
+                _ => false,
             }
-            _ => false,
         });
-        self.shared.closers.send_modify(|count| *count -= 1);
+        // Told when nothing is locked: who waits for the end of the close finds the status.
+        closers.send_modify(|_| {});
     }
 }
 

@@ -94,7 +94,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// How a [`Database`](crate::Database) was at one moment.
+/// How a [`Database`](crate::Database) was when it was [looked at](crate::Database::snapshot).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DatabaseSnapshot {
@@ -108,7 +108,7 @@ pub struct DatabaseSnapshot {
     pub failures: u32,
     /// The last failure with its causes, also when it works again.
     pub last_error: Option<Arc<str>>,
-    /// What its pool holds; `None` unless it is ready.
+    /// What its pool holds; `None` while there is none to be had.
     pub stats: Option<PoolStats>,
 }
 

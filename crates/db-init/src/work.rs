@@ -51,21 +51,29 @@ impl<B: Backend> Database<B> {
     /// Dropping the future gives up the place in the queue.
     pub async fn work(&self, within: Duration) -> Result<Work<B::Pool>, WorkError> {
         let mut status = self.subscribe();
-        self.ready_pool()?;
+        let not_ready = || WorkError::NotReady {
+            status: self.status(),
+        };
+        let ready = self.ready_generation().ok_or_else(not_ready)?;
+        // The pool can be had a moment before the status says so.
+        let is_gone = |status: &Status| match status {
+            Status::Closing { .. } | Status::Closed { .. } => true,
+            other => other.generation() != ready,
+        };
         let permit = match self.concurrency() {
             None => None,
             Some(semaphore) => tokio::select! {
                 biased;
                 permit = self.permit(semaphore, within) => Some(permit?),
                 // Without a permit there is no work, though it may be open again by now.
-                gone = status.wait_for(|status| !status.is_ready()) => {
+                gone = status.wait_for(is_gone) => {
                     let status = gone.map_or(Status::Idle, |status| status.clone());
                     return Err(WorkError::NotReady { status });
                 }
             },
         };
         // It may have been closed meanwhile.
-        let pool = self.ready_pool()?;
+        let pool = self.get().ok_or_else(not_ready)?;
         Ok(Work {
             pool,
             _permit: permit,
@@ -80,12 +88,6 @@ impl<B: Backend> Database<B> {
         let deadline = self.now() + within.min(steadfast_sync::MAX_DURATION);
         let permit = semaphore.acquire_owned_until(1, deadline).await;
         permit.map_err(|source| WorkError::Busy { source })
-    }
-
-    fn ready_pool(&self) -> Result<Arc<B::Pool>, WorkError> {
-        self.get().ok_or_else(|| WorkError::NotReady {
-            status: self.status(),
-        })
     }
 }
 

@@ -1,7 +1,10 @@
 //! A close that comes while an attempt waits for connections of its own pool to come back.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -19,6 +22,7 @@ const SEC: Duration = Duration::from_secs(1);
 struct Leaky {
     memory: MemoryBackend,
     kept: Arc<Mutex<Vec<MemoryConnection>>>,
+    panics: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -54,6 +58,7 @@ impl Backend for Leaky {
     }
 
     async fn close(&self, pool: &MemoryPool) {
+        assert!(!self.panics.load(SeqCst), "boom while closing");
         self.memory.close(pool).await;
     }
 }
@@ -114,4 +119,18 @@ async fn attempt_that_nobody_closes_gives_up_its_pool_after_five_seconds() {
     assert!(matches!(*error, InitError::Migration { .. }), "{error:?}");
     let report = database.close(SEC).await;
     assert!(report.complete, "it is no longer ours: {report:?}");
+}
+
+#[tokio::test]
+async fn panic_while_the_pool_of_a_failed_attempt_closes_does_not_hide_why_it_failed() {
+    let (backend, database) = leaky();
+    backend.panics.store(true, SeqCst);
+    let (one, other) = tokio::join!(database.initialize(), database.initialize());
+    let (one, other) = (one.unwrap_err(), other.unwrap_err());
+    assert!(matches!(*one, InitError::Migration { .. }), "{one}");
+    assert!(Arc::ptr_eq(&one, &other), "the same object for both");
+    let snapshot = database.snapshot();
+    assert!(matches!(snapshot.status, Status::Failed { .. }));
+    assert_eq!(snapshot.failures, 1);
+    assert!(database.close(SEC).await.complete, "it is no longer ours");
 }

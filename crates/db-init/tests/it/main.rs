@@ -17,6 +17,7 @@ mod retrying;
 mod silence;
 mod specimens;
 mod sqlite;
+mod storm;
 mod work;
 
 use steadfast_db_init::MigrationSet;

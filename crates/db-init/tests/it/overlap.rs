@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use steadfast_clock::{Clock, SystemClock};
 use steadfast_db_init::{
     Backend, BackendError, Class, Database, MigrationError, MigrationId, MigrationSet, Phase,
     PoolStats,
@@ -19,9 +20,10 @@ const LONG: Duration = Duration::from_secs(60);
 /// Runs once, in the middle of a poll of the attempt.
 type Hook = Box<dyn FnOnce() + Send>;
 
-/// A backend that yields and fails at random, runs a hook in one phase, and counts its pools.
+/// A backend that yields and fails at random, panics sometimes where it fails, runs a hook in one
+/// phase, and counts its pools.
 #[derive(Clone)]
-struct Overlap(Arc<Inner>);
+pub(crate) struct Overlap(Arc<Inner>);
 
 struct Inner {
     random: Mutex<Random>,
@@ -35,12 +37,12 @@ struct Inner {
 }
 
 #[derive(Clone)]
-struct Pool(
+pub(crate) struct Pool(
     #[expect(dead_code, reason = "it counts by being dropped")] Arc<Opened>,
     u64,
 );
 
-struct Opened(Overlap, u64);
+pub(crate) struct Opened(Overlap, u64);
 
 impl Drop for Opened {
     fn drop(&mut self) {
@@ -49,7 +51,7 @@ impl Drop for Opened {
 }
 
 impl Overlap {
-    fn new(seed: u64, yields: u64, fails: bool) -> Self {
+    pub(crate) fn new(seed: u64, yields: u64, fails: bool) -> Self {
         Self(Arc::new(Inner {
             random: Mutex::new(Random::new(seed)),
             yields,
@@ -60,7 +62,7 @@ impl Overlap {
         }))
     }
 
-    fn hook(&self, phase: Phase, hook: impl FnOnce() + Send + 'static) {
+    pub(crate) fn hook(&self, phase: Phase, hook: impl FnOnce() + Send + 'static) {
         *self.0.hook.lock().unwrap() = Some((phase, Box::new(hook)));
     }
 
@@ -68,19 +70,35 @@ impl Overlap {
         self.0.open.lock().unwrap().len()
     }
 
+    pub(crate) fn is_open(&self, pool: &Pool) -> bool {
+        self.0.open.lock().unwrap().contains(&pool.1)
+    }
+
+    fn use_pool(&self, pool: &Pool) -> Result<(), BackendError> {
+        if self.is_open(pool) {
+            return Ok(());
+        }
+        Err(BackendError::new(Class::Transient, "the pool is closed"))
+    }
+
     async fn enter(&self, phase: Phase) -> Result<(), BackendError> {
         let hook = self.0.hook.lock().unwrap().take_if(|hook| hook.0 == phase);
         if let Some((_, hook)) = hook {
             hook();
         }
-        let (yields, fails) = {
+        let (yields, fails, panics) = {
             let mut random = self.0.random.lock().unwrap();
             let fails = self.0.fails && random.below(8) == 0;
-            (random.below(self.0.yields + 1), fails)
+            (
+                random.below(self.0.yields + 1),
+                fails,
+                fails && random.below(4) == 0,
+            )
         };
         for _ in 0..yields {
             tokio::task::yield_now().await;
         }
+        assert!(!panics, "panicked at random");
         if fails {
             return Err(BackendError::new(Class::Permanent, "refused at random"));
         }
@@ -103,16 +121,18 @@ impl Backend for Overlap {
         Ok(Pool(Arc::new(Opened(self.clone(), number)), number))
     }
 
-    async fn ping(&self, _: &Pool) -> Result<(), BackendError> {
-        self.enter(Phase::Ping).await
+    async fn ping(&self, pool: &Pool) -> Result<(), BackendError> {
+        self.enter(Phase::Ping).await?;
+        self.use_pool(pool)
     }
 
     async fn migrate(
         &self,
-        _: &Pool,
+        pool: &Pool,
         _: &MigrationSet,
     ) -> Result<Vec<MigrationId>, MigrationError> {
         let entered = self.enter(Phase::Migrate).await;
+        let entered = entered.and_then(|()| self.use_pool(pool));
         let failed = |source| MigrationError::Apply {
             id: MigrationId::new("notes", 1),
             source,
@@ -129,19 +149,19 @@ impl Backend for Overlap {
     }
 
     async fn close(&self, pool: &Pool) {
-        tokio::task::yield_now().await;
         self.0.open.lock().unwrap().remove(&pool.1);
+        tokio::task::yield_now().await;
     }
 }
 
-fn database(backend: &Overlap) -> Arc<Database<Overlap>> {
+pub(crate) fn database(backend: &Overlap, clock: Arc<dyn Clock>) -> Arc<Database<Overlap>> {
     let breaker = steadfast_sync::CircuitBreaker::builder().consecutive_failures(u32::MAX);
     let database = Database::builder(backend.clone()).breaker(breaker.build().unwrap());
-    Arc::new(database.build().unwrap())
+    Arc::new(database.clock(clock).build().unwrap())
 }
 
 /// Nobody is at work: the status, the pool that can be had and the pools that are open agree.
-fn assert_settled(database: &Database<Overlap>, backend: &Overlap, context: &str) {
+pub(crate) fn assert_settled(database: &Database<Overlap>, backend: &Overlap, context: &str) {
     use steadfast_db_init::Status::{Closed, Failed, Idle, Ready};
 
     let status = database.status();
@@ -179,7 +199,7 @@ async fn close_that_ends_in_the_middle_of_a_poll_leaves_nothing_published_or_ope
     for phase in [Phase::Connect, Phase::Ping, Phase::Migrate] {
         for to_its_end in [true, false] {
             let backend = Overlap::new(1, 0, false);
-            let database = database(&backend);
+            let database = database(&backend, Arc::new(SystemClock));
             let closer = Arc::clone(&database);
             backend.hook(phase, move || {
                 elsewhere(closer.close(Duration::ZERO), to_its_end);
@@ -189,6 +209,8 @@ async fn close_that_ends_in_the_middle_of_a_poll_leaves_nothing_published_or_ope
             assert!(outcome.is_err(), "{context}");
             drop(outcome);
             assert!(database.get().is_none(), "{context}");
+            let error = database.snapshot().last_error;
+            assert_eq!(error, None, "{context}: no failure of the database");
             assert_settled(&database, &backend, &context);
 
             database.initialize().await.unwrap();
@@ -203,7 +225,7 @@ async fn random_overlaps_of_opening_and_closing_end_consistent() {
     for round in 0..400 {
         let seed = seed.wrapping_add(round);
         let backend = Overlap::new(seed, round % 4, round % 3 == 0);
-        let database = database(&backend);
+        let database = database(&backend, Arc::new(SystemClock));
         let mut tasks = JoinSet::new();
         for task in 0..8 {
             let (database, mut random) = (

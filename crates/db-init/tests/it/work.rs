@@ -1,10 +1,17 @@
 //! Leave to work on the database, for so many at once.
 
-use std::time::Duration;
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
 
-use steadfast_db_init::{Database, MemoryBackend, WorkError};
+use steadfast_db_init::{Database, MemoryBackend, Phase, WorkError};
 use steadfast_sync::{AcquireError, Semaphore};
 use tokio::{join, time::timeout};
+
+use crate::overlap::Overlap;
 
 const SEC: Duration = Duration::from_secs(1);
 
@@ -71,4 +78,48 @@ async fn without_a_semaphore_only_the_pool_bounds_the_work() {
     for _ in 0..100 {
         all.push(database.work(Duration::ZERO).await.unwrap());
     }
+}
+
+/// Asks for leave when it is woken: the pool is there by then, and the status not told yet.
+struct AskWhenWoken {
+    database: Arc<Database<Overlap>>,
+    answer: Mutex<Option<Poll<bool>>>,
+}
+
+impl Wake for AskWhenWoken {
+    fn wake(self: Arc<Self>) {
+        let work = pin!(self.database.work(60 * SEC));
+        let poll = work.poll(&mut Context::from_waker(Waker::noop()));
+        *self.answer.lock().unwrap() = Some(poll.map(|outcome| outcome.is_ok()));
+    }
+}
+
+#[tokio::test]
+async fn who_asks_before_the_status_is_told_waits_like_others() {
+    let semaphore = Semaphore::builder(1).build().unwrap();
+    let _held = semaphore.try_acquire_owned(1).unwrap();
+    let backend = Overlap::new(1, 0, false);
+    let builder = Database::builder(backend.clone()).concurrency(semaphore);
+    let database = Arc::new(builder.build().unwrap());
+    let asking = Arc::new(AskWhenWoken {
+        database: Arc::clone(&database),
+        answer: Mutex::default(),
+    });
+
+    // It joins while the other caller polls the attempt, and is woken when that ends.
+    let (joiner, waker) = (Arc::clone(&database), Waker::from(Arc::clone(&asking)));
+    let joined = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&joined);
+    backend.hook(Phase::Migrate, move || {
+        let mut joining = Box::pin(async move { joiner.initialize().await });
+        let join = || {
+            let poll = joining.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(poll.is_pending());
+        };
+        std::thread::scope(|scope| scope.spawn(join).join().unwrap());
+        *keep.lock().unwrap() = Some(joining);
+    });
+    database.initialize().await.unwrap();
+    assert_eq!(*asking.answer.lock().unwrap(), Some(Poll::Pending));
+    assert!(joined.lock().unwrap().is_some());
 }
