@@ -12,7 +12,7 @@ use std::{
 };
 
 use steadfast_clock::{Clock, Instant, SystemClock};
-use steadfast_db_init::{Database, InitError, Status};
+use steadfast_db_init::{Database, InitError, SqliteBackend, SqliteOptions, Status};
 use steadfast_testkit::{Random, seed};
 use tokio::task::JoinSet;
 
@@ -199,4 +199,44 @@ async fn closes_that_end_at_the_same_time_leave_it_closed() {
         }
         assert_settled(&storm.database, &storm.backend, &format!("round {round}"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn storm_on_a_file_ends_with_every_migration_once_and_nothing_open() {
+    let mut random = Random::new(seed());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("storm.db");
+    let backend = SqliteBackend::new(&path, SqliteOptions::default()).unwrap();
+    let database = Database::builder(backend).migrations(crate::notes());
+    let database = Arc::new(database.build().unwrap());
+    let mut tasks = JoinSet::new();
+    for _ in 0..60 {
+        let (database, act) = (Arc::clone(&database), random.below(6));
+        let polls = random.below(40);
+        tasks.spawn(async move {
+            let outcome = match act {
+                0 => return assert!(database.close(LONG).await.complete),
+                1 => {
+                    let _ = polled(database.close(LONG), polls).await;
+                    return;
+                }
+                2 => polled(database.initialize(), polls).await,
+                _ => Some(database.initialize().await),
+            };
+            if let Some(Err(error)) = outcome {
+                assert!(matches!(*error, InitError::ShutDown), "{error}");
+            }
+        });
+    }
+    while let Some(outcome) = tasks.join_next().await {
+        outcome.unwrap();
+    }
+    let pools = database.initialize().await.unwrap();
+    let notes: i64 = sqlx::query_scalar("SELECT count(*) FROM note")
+        .fetch_one(&pools.reader)
+        .await
+        .unwrap();
+    assert_eq!(notes, 1);
+    let report = database.close(LONG).await;
+    assert!(report.complete && report.leaked == 0, "{report:?}");
 }
