@@ -1,7 +1,4 @@
-use std::{
-    process::Output,
-    time::{Duration, Instant},
-};
+use std::process::Output;
 
 use tokio::{net::TcpListener, process::Command};
 
@@ -49,14 +46,8 @@ async fn unreachable_postgres_ends_with_1_and_names_host_and_cause() {
             format!("postgres://ann:hunter2@127.0.0.1:{port}/x"),
         )
         .env("STEADFAST_START_TIMEOUT", "5s");
-    let begun = Instant::now();
     let (code, text) = output(command).await;
     assert_eq!(code, Some(1), "{text}");
-    assert!(
-        begun.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        begun.elapsed()
-    );
     for part in ["`database`", &format!("127.0.0.1:{port}"), "refused"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }

@@ -8,7 +8,7 @@ use crate::Class;
 ///
 /// | error | class |
 /// |---|---|
-/// | refused, reset, end of file, timeout, protocol error, `PoolTimedOut`; SQLSTATE 08000 08001 08003 08004 08006 08P01, 53000 53200 53300, 57P01 57P02 57P03, 40001 40P01 55P03, 25006 | transient |
+/// | refused, reset, end of file, timeout, protocol error, `PoolTimedOut`; SQLSTATE 08000 08001 08003 08004 08006 08P01, 53000 53200 53300, 57P01 57P02 57P03, 40001 40P01 55P03, 25006 25P03 | transient |
 /// | SQLSTATE 08007 40003; a connection that is lost during a commit | ambiguous |
 /// | SQLSTATE 53100 53400 58000 58030 57014; a host name that does not resolve | capped |
 /// | all others, among them 28xxx 3D000 3F000 42xxx 22xxx 23xxx 0A000 57P04 XX001 XX002, TLS configuration, a socket without permission | permanent |
@@ -32,7 +32,9 @@ pub fn classify_postgres(error: &Error) -> Class {
 fn classify_sqlstate(code: &str) -> Class {
     match code {
         "08000" | "08001" | "08003" | "08004" | "08006" | "08P01" | "53000" | "53200" | "53300"
-        | "57P01" | "57P02" | "57P03" | "40001" | "40P01" | "55P03" | "25006" => Class::Transient,
+        | "57P01" | "57P02" | "57P03" | "40001" | "40P01" | "55P03" | "25006" | "25P03" => {
+            Class::Transient
+        }
         "08007" | "40003" => Class::Ambiguous,
         "53100" | "53400" | "58000" | "58030" | "57014" => Class::Capped,
         _ => Class::Permanent,
@@ -48,7 +50,7 @@ mod tests {
         for (codes, class) in [
             (
                 "08000 08001 08003 08004 08006 53000 53200 53300 57P01 57P02 57P03 40001 40P01 \
-                 55P03 25006",
+                 55P03 25006 25P03",
                 Class::Transient,
             ),
             ("08007 40003", Class::Ambiguous),
