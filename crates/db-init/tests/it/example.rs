@@ -11,7 +11,7 @@ use tokio::{
 };
 
 #[expect(dead_code, reason = "its `main` is not called")]
-#[path = "../../examples/axum.rs"]
+#[path = "../../examples/axum_database.rs"]
 mod server;
 
 async fn request(address: SocketAddr, line: &str, body: &str) -> String {

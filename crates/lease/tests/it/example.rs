@@ -13,7 +13,7 @@ use tokio::{
 use crate::support::TTL;
 
 #[expect(dead_code, reason = "its `main` is not called")]
-#[path = "../../examples/axum.rs"]
+#[path = "../../examples/axum_leader.rs"]
 mod server;
 
 async fn get(address: SocketAddr) -> String {

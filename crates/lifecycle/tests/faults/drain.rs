@@ -11,7 +11,7 @@ use std::{
 use steadfast_lifecycle::Lifecycle;
 use steadfast_testkit::ChildProcess;
 
-#[path = "../../examples/axum.rs"]
+#[path = "../../examples/axum_drain.rs"]
 #[expect(dead_code, reason = "its `main` is for the example")]
 mod example;
 

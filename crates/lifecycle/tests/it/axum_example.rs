@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::support::SEC;
 
-#[path = "../../examples/axum.rs"]
+#[path = "../../examples/axum_drain.rs"]
 #[expect(dead_code, reason = "its `main` is for the example")]
 mod example;
 

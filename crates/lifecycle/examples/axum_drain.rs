@@ -1,6 +1,6 @@
 //! An axum server whose probes come from the lifecycle and which stops gracefully.
 //!
-//! `cargo run -p steadfast-lifecycle --example axum`, then `curl localhost:3000/readyz` and
+//! `cargo run -p steadfast-lifecycle --example axum_drain`, then `curl localhost:3000/readyz` and
 //! `curl -N localhost:3000/events`, then Ctrl-C: `/readyz` says 503 at once, and all else is served
 //! for 5 s more. Then requests under way are finished, streams of events and WebSockets are told and
 //! closed, idle connections are closed, and the process ends with 0.

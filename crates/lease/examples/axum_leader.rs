@@ -1,5 +1,5 @@
 //! A server with a leader in the background, which hands over when the server stops:
-//! `cargo run --example axum`, then `curl localhost:3000/leader`.
+//! `cargo run --example axum_leader`, then `curl localhost:3000/leader`.
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 

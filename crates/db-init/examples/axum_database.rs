@@ -1,6 +1,6 @@
 //! A server whose database is opened by whoever comes first, and closed last:
-//! `cargo run --example axum --features sqlite`, then `curl -X POST localhost:3000/notes -d hello`
-//! and `curl localhost:3000/readyz`.
+//! `cargo run --example axum_database --features sqlite`, then
+//! `curl -X POST localhost:3000/notes -d hello` and `curl localhost:3000/readyz`.
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
