@@ -13,7 +13,7 @@ use steadfast_lifecycle::{
 };
 use tokio::time::sleep;
 
-use super::{TWICE, now, restarts, since, state, until, web_app};
+use super::{ALL_AGAIN, TWICE, now, restarts, since, state, until, web_app};
 use crate::support::{App, MS, SEC, app, names, stopped};
 
 /// An application whose database has just failed.
@@ -145,21 +145,7 @@ async fn dependency_that_fails_during_the_start_of_a_restart_takes_the_dependant
     app.service("database").report_failure("disk is gone");
     until(&app, "database", ServiceState::Restarting).await;
     app.until(|now| now.status == Status::Running).await;
-    let expected = [
-        "stop http",
-        "down http",
-        "stop cache",
-        "down cache",
-        "stop database",
-        "down database",
-        "start database",
-        "up database",
-        "start cache",
-        "up cache",
-        "start http",
-        "up http",
-    ];
-    assert_eq!(since(&app, before), expected);
+    assert_eq!(since(&app, before), ALL_AGAIN);
     assert_eq!((restarts(&app, "database"), restarts(&app, "http")), (1, 1));
 }
 
