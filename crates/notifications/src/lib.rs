@@ -67,6 +67,8 @@
 //! # }
 //! ```
 
+mod channel_kind;
+mod dispatch;
 mod error;
 mod ids;
 mod job_sync;
@@ -92,6 +94,8 @@ mod wall;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
+pub use channel_kind::ChannelKind;
+pub use dispatch::Dispatch;
 pub use error::{BuildError, FieldError, Invalid, NotificationError, PortError, ScheduleError};
 pub use ids::{NotificationId, ScheduleId, UserId, V7Ids};
 pub use job_sync::{JobSync, Reconciled};
@@ -107,7 +111,7 @@ pub use ports::{
     MockUsers,
 };
 pub use preview::{MAX_PREVIEW_FIRES, Preview, PreviewRequest, ScheduleView};
-pub use schedule::{Channel, Dialect, Misfire, NewSchedule, Schedule, SchedulePatch};
+pub use schedule::{Dialect, Misfire, NewSchedule, Schedule, SchedulePatch};
 pub use schedule_fired::ScheduleFired;
 pub use scheduler_jobs::SchedulerJobs;
 pub use schedules::Schedules;

@@ -54,6 +54,9 @@ pub struct NewNotification {
     /// See [`Notification::urgent`]; false by default.
     #[serde(default)]
     pub urgent: bool,
+    /// The names of [`ChannelKind`](crate::ChannelKind)s; the user's own choice by default.
+    #[serde(default)]
+    pub channels: Option<Vec<String>>,
 }
 
 /// One planned fire of one schedule: what must be stored once, whatever crashes or races.

@@ -5,10 +5,10 @@ use steadfast_clock::{Clock, SystemClock};
 use steadfast_sync::AsyncLock;
 
 use crate::{
-    Draft, EventPage, FireOutcome, IdSource, IdempotencyClaim, NewNotification, Notification,
-    NotificationError, NotificationId, NotificationQuery, NotificationStore, Occurrence, Order,
-    OutboxSignal, Page, PageRequest, PortError, PublishOutcome, Schedule, UserId, Users,
-    validation::Findings, wall,
+    ChannelKind, Dispatch, Draft, EventPage, FireOutcome, IdSource, IdempotencyClaim,
+    NewNotification, Notification, NotificationError, NotificationId, NotificationQuery,
+    NotificationStore, Occurrence, Order, OutboxSignal, Page, PageRequest, PortError,
+    PublishOutcome, Schedule, UserId, Users, validation::Findings, wall,
 };
 
 /// How long an idempotency key stands for what was published under it.
@@ -102,7 +102,7 @@ impl Notifications {
         new: NewNotification,
         key: Option<&str>,
     ) -> Result<Notification, NotificationError> {
-        self.validate(&new, key).await?;
+        let kinds = self.validate(&new, key).await?;
         let _in_flight = match key {
             Some(key) => Some(
                 self.in_flight
@@ -127,6 +127,7 @@ impl Notifications {
             topic: new.topic,
             urgent: new.urgent,
             created_at: now,
+            dispatch: Dispatch::single(kinds, now),
         };
         let outcome = self.store.publish(&draft, claim.as_ref()).await;
         match outcome.map_err(failed("store a notification"))? {
@@ -153,6 +154,7 @@ impl Notifications {
         schedule: &Schedule,
         scheduled_for: Timestamp,
     ) -> Result<FireOutcome, NotificationError> {
+        let now = wall::now(&*self.clock);
         let draft = Draft {
             id: NotificationId::new(self.ids.next_id()),
             user_id: schedule.user_id,
@@ -160,7 +162,8 @@ impl Notifications {
             body: schedule.body.clone(),
             topic: None,
             urgent: false,
-            created_at: wall::now(&*self.clock),
+            created_at: now,
+            dispatch: Dispatch::single(schedule.channels.clone(), now),
         };
         let occurrence = Occurrence {
             schedule_id: schedule.id,
@@ -338,7 +341,7 @@ impl Notifications {
         &self,
         new: &NewNotification,
         key: Option<&str>,
-    ) -> Result<(), NotificationError> {
+    ) -> Result<Vec<ChannelKind>, NotificationError> {
         let mut findings = Findings::default();
         let exists = self.users.exists(new.user_id).await;
         if !exists.map_err(failed("look a user up"))? {
@@ -347,8 +350,13 @@ impl Notifications {
         findings.title(&new.title);
         findings.body(&new.body);
         findings.topic(new.topic.as_deref());
+        let kinds = match &new.channels {
+            Some(names) => findings.channels(names),
+            None => vec![ChannelKind::Ws],
+        };
         findings.idempotency_key(key);
-        findings.finish().map_err(NotificationError::Validate)
+        findings.finish().map_err(NotificationError::Validate)?;
+        Ok(kinds)
     }
 
     async fn newest_seq(&self, user: UserId) -> Result<u64, NotificationError> {

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ScheduleId, UserId};
+use crate::{ChannelKind, ScheduleId, UserId};
 
 /// When and what to notify one user of, again and again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Schedule {
     /// The text of each notification.
     pub body: String,
     /// How each notification reaches the user.
-    pub channels: Vec<Channel>,
+    pub channels: Vec<ChannelKind>,
     /// What happens to occurrences that were missed while nothing ran.
     pub misfire: Misfire,
     /// Whether it fires at all; a paused schedule is a disabled one.
@@ -64,15 +64,6 @@ pub enum Misfire {
     All,
 }
 
-/// A way by which a notification reaches its user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum Channel {
-    /// Live, to each of the user's connected clients.
-    Ws,
-}
-
 /// What a user says to create a [`Schedule`]; not validated yet.
 ///
 /// Only `cron`, `tz` and `title` are required when it is deserialised.
@@ -92,7 +83,7 @@ pub struct NewSchedule {
     /// See [`Schedule::body`]; empty by default.
     #[serde(default)]
     pub body: String,
-    /// The names of [`Channel`]s, `["ws"]` by default.
+    /// The names of [`ChannelKind`]s, `["ws"]` by default.
     #[serde(default = "default_channels")]
     pub channels: Vec<String>,
     /// See [`Schedule::misfire`]; the latest missed one fires by default.
@@ -118,7 +109,7 @@ pub struct SchedulePatch {
     pub title: Option<String>,
     /// See [`Schedule::body`].
     pub body: Option<String>,
-    /// The names of [`Channel`]s.
+    /// The names of [`ChannelKind`]s.
     pub channels: Option<Vec<String>>,
     /// See [`Schedule::misfire`].
     pub misfire: Option<Misfire>,
@@ -165,27 +156,8 @@ impl Misfire {
     }
 }
 
-impl Channel {
-    /// Every channel there is.
-    pub const ALL: [Self; 1] = [Self::Ws];
-
-    /// The channel's name in JSON and in a database.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ws => "ws",
-        }
-    }
-
-    /// The channel of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|channel| channel.name() == name)
-    }
-}
-
 fn default_channels() -> Vec<String> {
-    vec![Channel::Ws.name().to_owned()]
+    vec![ChannelKind::Ws.name().to_owned()]
 }
 
 fn default_enabled() -> bool {
@@ -208,11 +180,6 @@ mod tests {
             assert_eq!(json!(misfire), json!(misfire.name()));
             assert_eq!(Misfire::from_name(misfire.name()), Some(misfire));
         }
-        for channel in Channel::ALL {
-            assert_eq!(json!(channel), json!(channel.name()));
-            assert_eq!(Channel::from_name(channel.name()), Some(channel));
-        }
-        assert_eq!(Channel::from_name("smoke"), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use crate::{
-    Channel, Dialect, Invalid, Misfire, NewSchedule, Schedule, SchedulePatch, timetable::Timetable,
-    validation::Findings,
+    ChannelKind, Dialect, Invalid, Misfire, NewSchedule, Schedule, SchedulePatch,
+    timetable::Timetable, validation::Findings,
 };
 
 /// The fields of a schedule that its user chooses, new or changed, before they are checked.
@@ -42,7 +42,7 @@ impl ScheduleInput {
     }
 
     /// The channels, if everything is as it should be.
-    pub(crate) fn validate(&self, min_interval: Duration) -> Result<Vec<Channel>, Invalid> {
+    pub(crate) fn validate(&self, min_interval: Duration) -> Result<Vec<ChannelKind>, Invalid> {
         let mut findings = Findings::default();
         Timetable::checked(
             &self.cron,

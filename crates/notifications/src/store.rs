@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    NewNotification, Notification, NotificationId, Occurrence, Schedule, UserEvent, UserId,
+    Dispatch, NewNotification, Notification, NotificationId, Occurrence, Schedule, UserEvent,
+    UserId,
 };
 
 /// How many events of a user are kept at most.
@@ -82,6 +83,8 @@ pub struct Draft {
     pub urgent: bool,
     /// See [`Notification::created_at`].
     pub created_at: Timestamp,
+    /// By which ways it reaches its user, and when.
+    pub dispatch: Dispatch,
 }
 
 impl Draft {
@@ -213,6 +216,16 @@ impl IdempotencyClaim {
             hasher.update(text.map_or("", String::as_str));
         }
         hasher.update([u8::from(new.urgent)]);
+        let channels = new.channels.as_deref();
+        hasher.update(
+            channels
+                .map_or(u64::MAX, |names| names.len() as u64)
+                .to_be_bytes(),
+        );
+        for name in channels.unwrap_or_default() {
+            hasher.update((name.len() as u64).to_be_bytes());
+            hasher.update(name);
+        }
         hasher.finalize().into()
     }
 }
@@ -233,6 +246,11 @@ mod tests {
             body: "c".into(),
             topic: None,
             urgent: false,
+            channels: None,
+        };
+        let channels = |names: &[&str]| NewNotification {
+            channels: Some(names.iter().map(ToString::to_string).collect()),
+            ..base.clone()
         };
         let variants = [
             base.clone(),
@@ -257,6 +275,10 @@ mod tests {
                 urgent: true,
                 ..base.clone()
             },
+            channels(&[]),
+            channels(&["ws"]),
+            channels(&["ws", "email"]),
+            channels(&["wse", "mail"]),
         ];
         let hashes: HashSet<_> = variants.iter().map(IdempotencyClaim::hash).collect();
         assert_eq!(hashes.len(), variants.len());

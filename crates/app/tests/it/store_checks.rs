@@ -7,8 +7,9 @@ use steadfast_app::accounts::{
     AccountStore, Role, Scope, SecretHash, Session, StoredUser, Token, User, Username,
 };
 use steadfast_notifications::{
-    Draft, FireOutcome, IdSource, NewSchedule, NotificationId, NotificationStore, Occurrence,
-    OutboxStore, PublishOutcome, ScheduleStore, Schedules, UserEvent, UserId, test_util::FakeJobs,
+    ChannelKind, Dispatch, Draft, FireOutcome, IdSource, NewSchedule, NotificationId,
+    NotificationStore, Occurrence, OutboxStore, PublishOutcome, ScheduleStore, Schedules,
+    UserEvent, UserId, test_util::FakeJobs,
 };
 use steadfast_privacy::{Records, RetentionStore};
 use tokio::task::JoinSet;
@@ -317,6 +318,7 @@ pub(crate) fn draft(ids: &dyn IdSource, user: UserId, created_at: Timestamp) -> 
         topic: None,
         urgent: false,
         created_at,
+        dispatch: Dispatch::single(vec![ChannelKind::Ws], created_at),
     }
 }
 

@@ -14,7 +14,8 @@ pub use schedule_store::schedules;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Channel, Dialect, Draft, IdSource, Misfire, NotificationId, Schedule, ScheduleId, UserId,
+    ChannelKind, Dialect, Dispatch, Draft, IdSource, Misfire, NotificationId, Schedule, ScheduleId,
+    UserId,
 };
 
 /// What the examples are made of.
@@ -50,7 +51,7 @@ impl Examples<'_> {
             tz: "Europe/Berlin".into(),
             title: "Stand-up ☕".into(),
             body: "Bring \"news\"\nand 'coffee'".into(),
-            channels: vec![Channel::Ws],
+            channels: vec![ChannelKind::Ws],
             misfire: Misfire::All,
             enabled: true,
             created_at: self.now,
@@ -67,6 +68,7 @@ impl Examples<'_> {
             topic: Some("deploys".into()),
             urgent: true,
             created_at: self.now,
+            dispatch: Dispatch::single(vec![ChannelKind::Ws], self.now),
         }
     }
 }

@@ -83,6 +83,7 @@ fn new_notification(user: UserId) -> NewNotification {
         body: "All green".into(),
         topic: Some("deploys".into()),
         urgent: false,
+        channels: None,
     }
 }
 

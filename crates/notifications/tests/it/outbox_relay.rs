@@ -2,9 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::Clock;
 use steadfast_notifications::{
-    BuildError, Draft, EventPayload, IdSource, MockOutboxStore, MockPush, NewNotification,
-    NotificationId, NotificationStore, OutboxClaim, OutboxRelay, OutboxStore, PortError, Push,
-    Settlement, UserEvent, UserId, test_util::RecordingPush,
+    BuildError, ChannelKind, Dispatch, Draft, EventPayload, IdSource, MockOutboxStore, MockPush,
+    NewNotification, NotificationId, NotificationStore, OutboxClaim, OutboxRelay, OutboxStore,
+    PortError, Push, Settlement, UserEvent, UserId, test_util::RecordingPush,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -34,6 +34,7 @@ impl Relay {
             body: String::new(),
             topic: None,
             urgent: false,
+            channels: None,
         };
         self.world
             .notifications
@@ -101,6 +102,7 @@ async fn events_of_another_process_are_found_by_polling() {
         topic: None,
         urgent: false,
         created_at: jiff::Timestamp::UNIX_EPOCH,
+        dispatch: Dispatch::single(vec![ChannelKind::Ws], jiff::Timestamp::UNIX_EPOCH),
     };
     store.publish(&draft, None).await.unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;

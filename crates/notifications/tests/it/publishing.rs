@@ -52,11 +52,19 @@ async fn every_field_at_fault_is_named() {
         body: "x".repeat(4_001),
         topic: Some(String::new()),
         urgent: true,
+        channels: Some(vec!["email".into(), "smoke".into()]),
     };
     let outcome = world.notifications.publish(world.user, bad, Some("")).await;
     assert_eq!(
         pointers(&invalid_notification(outcome)),
-        ["/user_id", "/title", "/body", "/topic", "/idempotency_key"]
+        [
+            "/user_id",
+            "/title",
+            "/body",
+            "/topic",
+            "/channels/1",
+            "/idempotency_key"
+        ]
     );
     assert_eq!(
         world

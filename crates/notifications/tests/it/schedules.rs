@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use steadfast_notifications::{
-    BuildError, Channel, MockJobs, MockScheduleStore, NewSchedule, PageRequest, PortError,
+    BuildError, ChannelKind, MockJobs, MockScheduleStore, NewSchedule, PageRequest, PortError,
     ScheduleError, SchedulePatch, Schedules,
 };
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ async fn created_schedule_is_stored_and_has_a_job() {
         .await
         .unwrap();
     assert_eq!((created.version, created.enabled), (1, true));
-    assert_eq!(created.channels, [Channel::Ws]);
+    assert_eq!(created.channels, [ChannelKind::Ws]);
     assert_eq!(
         world.schedules.get(world.user, created.id).await.unwrap(),
         created

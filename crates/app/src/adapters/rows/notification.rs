@@ -1,6 +1,6 @@
 use steadfast_notifications::{
-    Channel, Dialect, Misfire, Notification, NotificationId, Schedule, ScheduleId, StoredSchedule,
-    UserEvent, UserId,
+    ChannelKind, Dialect, Misfire, Notification, NotificationId, Schedule, ScheduleId,
+    StoredSchedule, UserEvent, UserId,
 };
 
 use super::{Columns, broken, from_json};
@@ -15,7 +15,7 @@ pub(in crate::adapters) fn stored_schedule(row: &impl Columns) -> sqlx::Result<S
 
 /// Reads a schedule.
 pub(in crate::adapters) fn schedule(row: &impl Columns) -> sqlx::Result<Schedule> {
-    let channels = row.text("channels")?.split(' ').map(Channel::from_name);
+    let channels = row.text("channels")?.split(' ').map(ChannelKind::from_name);
     let channels = channels.collect::<Option<_>>();
     Ok(Schedule {
         id: ScheduleId::new(row.id("id")?),
