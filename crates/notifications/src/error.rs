@@ -167,6 +167,41 @@ pub enum NotificationError {
     },
 }
 
+/// Why a call of [`UserPreferences`](crate::UserPreferences) failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PreferencesError {
+    /// What was sent is not valid.
+    #[error(transparent)]
+    Validate(Invalid),
+    /// The preferences have changed since the caller saw them.
+    #[error("version {expected} was expected, but {actual} is stored")]
+    VersionMismatch {
+        /// The version that the caller expected.
+        expected: u64,
+        /// The stored version.
+        actual: u64,
+    },
+    /// Other processes kept changing them at the same time.
+    #[error("the preferences were changed by others during each of {attempts} attempts")]
+    Contended {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The lock of the user could not be taken.
+    #[error("the user's preferences are busy")]
+    Lock(#[source] LockError),
+    /// The store failed.
+    #[error("could not {operation}")]
+    Store {
+        /// What was being done.
+        operation: &'static str,
+        /// Why it failed.
+        #[source]
+        source: PortError,
+    },
+}
+
 /// A builder was given what does not work.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{field} {problem}")]

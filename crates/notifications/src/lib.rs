@@ -78,6 +78,9 @@ mod outbox_relay;
 mod outbox_signal;
 mod page;
 mod ports;
+mod preference_plan;
+mod preferences;
+mod preferences_input;
 mod preview;
 mod schedule;
 mod schedule_fired;
@@ -86,8 +89,10 @@ mod scheduler_jobs;
 mod schedules;
 mod schedules_builder;
 mod store;
+mod time_of_day;
 mod timetable;
 mod user_event;
+mod user_preferences;
 mod validation;
 mod wall;
 
@@ -96,7 +101,9 @@ pub mod test_util;
 
 pub use channel_kind::ChannelKind;
 pub use dispatch::Dispatch;
-pub use error::{BuildError, FieldError, Invalid, NotificationError, PortError, ScheduleError};
+pub use error::{
+    BuildError, FieldError, Invalid, NotificationError, PortError, PreferencesError, ScheduleError,
+};
 pub use ids::{NotificationId, ScheduleId, UserId, V7Ids};
 pub use job_sync::{JobSync, Reconciled};
 pub use notification::{NewNotification, Notification, Occurrence};
@@ -104,12 +111,17 @@ pub use notifications::{IDEMPOTENCY_WINDOW, ListNotifications, Notifications};
 pub use outbox_relay::{OutboxRelay, OutboxRelayBuilder};
 pub use outbox_signal::OutboxSignal;
 pub use page::{Page, PageRequest};
-pub use ports::{IdSource, Jobs, NotificationStore, OutboxStore, Push, ScheduleStore, Users};
+pub use ports::{
+    IdSource, Jobs, NotificationStore, OutboxStore, PreferenceStore, Push, ScheduleStore, Users,
+};
 #[cfg(any(test, feature = "mocks"))]
 pub use ports::{
-    MockIdSource, MockJobs, MockNotificationStore, MockOutboxStore, MockPush, MockScheduleStore,
-    MockUsers,
+    MockIdSource, MockJobs, MockNotificationStore, MockOutboxStore, MockPreferenceStore, MockPush,
+    MockScheduleStore, MockUsers,
 };
+pub use preference_plan::Plan;
+pub use preferences::{Digest, MAX_DIGEST_TIMES, Preferences, QuietHours, Weekday};
+pub use preferences_input::{NewDigest, NewPreferences, NewQuietHours, PreferencesPatch};
 pub use preview::{MAX_PREVIEW_FIRES, Preview, PreviewRequest, ScheduleView};
 pub use schedule::{Dialect, Misfire, NewSchedule, Schedule, SchedulePatch};
 pub use schedule_fired::ScheduleFired;
@@ -118,8 +130,10 @@ pub use schedules::Schedules;
 pub use schedules_builder::SchedulesBuilder;
 pub use store::{
     Draft, FireOutcome, IdempotencyClaim, InsertOutcome, MAX_EVENTS_PER_USER, NotificationQuery,
-    Order, OutboxClaim, PublishOutcome, RemoveOutcome, Settlement, StoredSchedule, SyncMark,
-    UpdateOutcome,
+    Order, OutboxClaim, PublishOutcome, PutOutcome, RemoveOutcome, Settlement, StoredSchedule,
+    SyncMark, UpdateOutcome,
 };
+pub use time_of_day::{NotATimeOfDay, TimeOfDay};
 pub use user_event::{EventPage, EventPayload, UserEvent};
+pub use user_preferences::UserPreferences;
 pub use validation::{MAX_BODY, MAX_IDEMPOTENCY_KEY, MAX_IDS, MAX_TITLE, MAX_TOPIC};

@@ -4,8 +4,9 @@ use uuid::Uuid;
 
 use crate::{
     Draft, EventPage, FireOutcome, IdempotencyClaim, InsertOutcome, Notification, NotificationId,
-    NotificationQuery, Occurrence, OutboxClaim, PortError, PublishOutcome, RemoveOutcome, Schedule,
-    ScheduleId, Settlement, StoredSchedule, SyncMark, UpdateOutcome, UserEvent, UserId,
+    NotificationQuery, Occurrence, OutboxClaim, PortError, Preferences, PublishOutcome, PutOutcome,
+    RemoveOutcome, Schedule, ScheduleId, Settlement, StoredSchedule, SyncMark, UpdateOutcome,
+    UserEvent, UserId,
 };
 
 /// Where new ids come from.
@@ -229,6 +230,37 @@ pub trait NotificationStore: Send + Sync {
     ///
     /// If the store fails.
     async fn events(&self, user: UserId, after: u64, limit: u32) -> Result<EventPage, PortError>;
+}
+
+/// Keeps the preferences of users.
+///
+/// Each call is atomic and durable when it returns.
+///
+/// # Cancel safety
+///
+/// A call that is dropped has either happened as a whole or not at all.
+#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
+pub trait PreferenceStore: Send + Sync {
+    /// A user's preferences, if they ever set any.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    async fn get(&self, user: UserId) -> Result<Option<Preferences>, PortError>;
+
+    /// Sets a user's preferences if the stored version is still `expected`: one, if there are
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    async fn put(
+        &self,
+        user: UserId,
+        preferences: &Preferences,
+        expected: u64,
+    ) -> Result<PutOutcome, PortError>;
 }
 
 /// Says which users have events that were not pushed yet.

@@ -48,6 +48,15 @@ pub enum RemoveOutcome {
     Missing,
 }
 
+/// What [`PreferenceStore::put`](crate::PreferenceStore::put) did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// The preferences are stored.
+    Stored,
+    /// The stored version is another one; nothing is changed.
+    Stale,
+}
+
 /// What is stored under the id of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoredSchedule {

@@ -71,7 +71,7 @@ impl From<Dialect> for steadfast_scheduler::Dialect {
 }
 
 /// The zone of that name in the tz database.
-fn named_zone(name: &str) -> Option<TimeZone> {
+pub(crate) fn named_zone(name: &str) -> Option<TimeZone> {
     let zone = TimeZone::get(name).ok()?;
     zone.iana_name().is_some().then_some(zone)
 }

@@ -85,26 +85,40 @@ impl Findings {
         }
     }
 
-    /// The channels of those names, each once, in the order of their first mention.
+    /// The channels of those names, in the order in which they are named.
     pub(crate) fn channels(&mut self, names: &[String]) -> Vec<ChannelKind> {
-        if names.is_empty() {
-            self.add("/channels", "must name at least one channel");
+        self.each("/channels", names, ChannelKind::ALL.len(), |name| {
+            let known = || ChannelKind::ALL.map(ChannelKind::name).join(", ");
+            let unknown = || format!("is no channel; there are: {}", known());
+            ChannelKind::from_name(name).ok_or_else(unknown)
+        })
+    }
+
+    /// What the items of a list stand for, of which there must be one at least and each once.
+    ///
+    /// No more than twice `max` of them are looked at: where there are no more than `max` valid
+    /// ones, that finds one that is wrong, if there are more.
+    pub(crate) fn each<T: PartialEq>(
+        &mut self,
+        pointer: &str,
+        items: &[String],
+        max: usize,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        if items.is_empty() {
+            self.add(pointer, "must not be empty");
         }
-        let mut channels = Vec::new();
-        for (index, name) in names.iter().enumerate().take(2 * ChannelKind::ALL.len()) {
-            match ChannelKind::from_name(name) {
-                Some(channel) if channels.contains(&channel) => {
-                    self.add(format!("/channels/{index}"), "is there twice");
+        let mut parsed = Vec::new();
+        for (index, item) in items.iter().enumerate().take(2 * max) {
+            match parse(item) {
+                Ok(item) if parsed.contains(&item) => {
+                    self.add(format!("{pointer}/{index}"), "is there twice");
                 }
-                Some(channel) => channels.push(channel),
-                None => {
-                    let known = ChannelKind::ALL.map(ChannelKind::name).join(", ");
-                    let detail = format!("is no channel; there are: {known}");
-                    self.add(format!("/channels/{index}"), detail);
-                }
+                Ok(item) => parsed.push(item),
+                Err(detail) => self.add(format!("{pointer}/{index}"), detail),
             }
         }
-        channels
+        parsed
     }
 
     /// The limit of a page, and what its cursor stands for.

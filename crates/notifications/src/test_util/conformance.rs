@@ -5,10 +5,12 @@
 
 mod notification_store;
 mod outbox_store;
+mod preference_store;
 mod schedule_store;
 
 pub use notification_store::notifications;
 pub use outbox_store::outbox;
+pub use preference_store::preferences;
 pub use schedule_store::schedules;
 
 use jiff::{SignedDuration, Timestamp};

@@ -1,5 +1,6 @@
 mod notifications;
 mod outbox;
+mod preferences;
 mod schedules;
 
 use std::{
@@ -10,8 +11,8 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    Draft, EventPayload, MAX_EVENTS_PER_USER, Notification, NotificationId, Occurrence, Schedule,
-    ScheduleId, UserEvent, UserId,
+    Draft, EventPayload, MAX_EVENTS_PER_USER, Notification, NotificationId, Occurrence,
+    Preferences, Schedule, ScheduleId, UserEvent, UserId,
 };
 
 const EPOCH: &str = "memory";
@@ -26,6 +27,7 @@ struct State {
     occurrences: HashSet<Occurrence>,
     keys: HashMap<(UserId, String), Key>,
     logs: HashMap<UserId, Log>,
+    preferences: HashMap<UserId, Preferences>,
 }
 
 #[derive(Debug)]

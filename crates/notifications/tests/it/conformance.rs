@@ -21,3 +21,9 @@ async fn memory_store_keeps_an_outbox() {
     let World { store, ids, .. } = World::new();
     conformance::outbox(&*store, &*store, &*ids).await.unwrap();
 }
+
+#[tokio::test]
+async fn memory_store_keeps_preferences() {
+    let World { store, ids, .. } = World::new();
+    conformance::preferences(&*store, &*ids).await.unwrap();
+}

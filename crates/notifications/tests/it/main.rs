@@ -6,6 +6,8 @@ mod conformance;
 mod job_sync;
 mod notifications;
 mod outbox_relay;
+mod preference_plan;
+mod preferences;
 mod preview;
 mod publishing;
 mod schedule_updates;
