@@ -3,7 +3,7 @@ use std::error::Error as StdError;
 use steadfast_lease::LeaseError;
 use thiserror::Error;
 
-use crate::{Operation, Run};
+use crate::{Erasure, ErasureId, ErasureStatus, Operation, Run};
 
 /// A port could not do its work; what lies behind is the adapter's business.
 #[derive(Debug, Error)]
@@ -84,6 +84,49 @@ impl PrivacyError {
             } => source.is_transient(),
             Self::Lock { .. } => true,
         }
+    }
+}
+
+/// Why a request for erasure could not be made, read or changed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ErasureError {
+    /// The user has an open request already.
+    #[error("erasure {} of this user is {}", erasure.id, erasure.status.name())]
+    Open {
+        /// That request.
+        erasure: Box<Erasure>,
+    },
+    /// There is no such request.
+    #[error("there is no erasure {id}")]
+    Find {
+        /// What was looked for.
+        id: ErasureId,
+    },
+    /// It cannot be cancelled any more.
+    #[error("erasure {id} is {}, so it cannot be cancelled", status.name())]
+    NotPending {
+        /// Which request.
+        id: ErasureId,
+        /// How far it is.
+        status: ErasureStatus,
+    },
+    /// A port failed.
+    #[error("cannot {action}")]
+    Store {
+        /// What was to be done.
+        action: &'static str,
+        /// Why it failed.
+        #[source]
+        source: PortError,
+    },
+}
+
+impl ErasureError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Store { source, .. } if source.is_transient())
     }
 }
 

@@ -52,6 +52,10 @@
 
 mod cleanup;
 mod compliance;
+mod erasure;
+mod erasure_ports;
+mod erasure_run;
+mod erasures;
 mod error;
 mod policy;
 mod ports;
@@ -59,11 +63,17 @@ mod privacy;
 mod records;
 mod report;
 mod run;
+mod stamps;
 
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
-pub use error::{BuildError, PortError, PrivacyError};
+pub use erasure::{ErasedRows, Erasure, ErasureId, ErasureStatus, Receipt, Tombstone};
+pub use erasure_ports::{CodeHash, Connections, ErasureStore, PersonalData, TombstoneLog};
+#[cfg(any(test, feature = "mocks"))]
+pub use erasure_ports::{MockConnections, MockErasureStore, MockPersonalData, MockTombstoneLog};
+pub use erasures::{ERASURE_GRACE, Erasures, MAX_ERASURES, STRAGGLERS};
+pub use error::{BuildError, ErasureError, PortError, PrivacyError};
 pub use policy::RetentionPolicy;
 #[cfg(any(test, feature = "mocks"))]
 pub use ports::{MockRetentionStore, MockRunLog};

@@ -1,19 +1,15 @@
-use std::{
-    collections::HashSet,
-    fmt,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use steadfast_clock::{Clock, SystemClock};
 use steadfast_lease::{LeaseContext, LeaseLock, LockBackend};
 use steadfast_sync::{Decision, Retry, RetryError};
-use uuid::{ContextV7, Uuid};
+use uuid::Uuid;
 
 use crate::{
-    BuildError, ComplianceReport, Operation, PortError, PrivacyError, RetentionPolicy,
+    BuildError, ComplianceReport, Erasures, Operation, PortError, PrivacyError, RetentionPolicy,
     RetentionStore, Run, RunId, RunLog, RunStatus, Trigger,
+    stamps::{NewId, random_ids, stored_now},
 };
 
 /// How many runs [`Privacy::runs`] returns at most.
@@ -43,12 +39,12 @@ pub struct Privacy {
     pub(crate) pause: Duration,
     pub(crate) max_duration: Duration,
     pub(crate) retry: Retry,
+    pub(crate) erasures: Option<Erasures>,
     new_id: NewId,
     cleanup_lock: LeaseLock,
     compliance_lock: LeaseLock,
+    erasure_lock: LeaseLock,
 }
-
-type NewId = Arc<dyn Fn(Timestamp) -> Uuid + Send + Sync>;
 
 /// Sets up [`Privacy`].
 pub struct PrivacyBuilder {
@@ -61,6 +57,7 @@ pub struct PrivacyBuilder {
     batch: u32,
     pause: Duration,
     max_duration: Duration,
+    erasures: Option<Erasures>,
     new_id: NewId,
 }
 
@@ -104,6 +101,13 @@ impl PrivacyBuilder {
     #[must_use]
     pub fn max_duration(mut self, max_duration: Duration) -> Self {
         self.max_duration = max_duration;
+        self
+    }
+
+    /// Carries out requests for erasure, by [`Privacy::erase`]; none by default.
+    #[must_use]
+    pub fn erasures(mut self, erasures: Erasures) -> Self {
+        self.erasures = Some(erasures);
         self
     }
 
@@ -153,6 +157,8 @@ impl PrivacyBuilder {
         Ok(Privacy {
             cleanup_lock: lock(Operation::Cleanup)?,
             compliance_lock: lock(Operation::Compliance)?,
+            erasure_lock: lock(Operation::Erasure)?,
+            erasures: self.erasures,
             retry: retry.map_err(|error| invalid("retry", &error.to_string()))?,
             store: self.store,
             log: self.log,
@@ -184,6 +190,7 @@ impl Privacy {
             batch: 500,
             pause: Duration::from_millis(50),
             max_duration: MAX_DURATION,
+            erasures: None,
             new_id: random_ids(),
         }
     }
@@ -200,7 +207,7 @@ impl Privacy {
     /// [`Lock`](PrivacyError::Lock), [`Log`](PrivacyError::Log).
     pub async fn recover(&self) -> Result<u64, PrivacyError> {
         let mut failed = 0;
-        for operation in [Operation::Cleanup, Operation::Compliance] {
+        for operation in Operation::ALL {
             let held = self.lock(operation).try_run(async |_| {
                 self.retry
                     .run(|_| self.log.fail_unfinished(operation, self.now()), decide)
@@ -300,12 +307,11 @@ impl Privacy {
 
     /// The time of day, cut to what every store can hold.
     pub(crate) fn now(&self) -> Timestamp {
-        let now = Timestamp::try_from(self.clock.wall()).unwrap_or(Timestamp::MAX);
-        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+        stored_now(&*self.clock)
     }
 
     /// Does `work` under the operation's lock and stores the run, or stores that it was skipped.
-    async fn exclusive(
+    pub(crate) async fn exclusive(
         &self,
         operation: Operation,
         trigger: Trigger,
@@ -367,6 +373,7 @@ impl Privacy {
         match operation {
             Operation::Cleanup => &self.cleanup_lock,
             Operation::Compliance => &self.compliance_lock,
+            Operation::Erasure => &self.erasure_lock,
         }
     }
 
@@ -423,14 +430,4 @@ pub(crate) fn decide(error: &PortError) -> Decision {
     } else {
         Decision::Stop
     }
-}
-
-/// UUIDv7s of the given times, in order also within a millisecond.
-fn random_ids() -> NewId {
-    let context = Mutex::new(ContextV7::new());
-    Arc::new(move |at| {
-        let seconds = u64::try_from(at.as_second()).unwrap_or_default();
-        let nanos = at.subsec_nanosecond().unsigned_abs();
-        Uuid::new_v7(uuid::Timestamp::from_unix(&context, seconds, nanos))
-    })
 }

@@ -22,6 +22,13 @@ pub enum Operation {
     Cleanup,
     /// Measures how far the policies are kept.
     Compliance,
+    /// Carries out requests for erasure.
+    Erasure,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 3] = [Self::Cleanup, Self::Compliance, Self::Erasure];
 }
 
 /// Who asked for a run.
@@ -156,7 +163,9 @@ macro_rules! named {
     };
 }
 
-named!(Operation { Cleanup => "cleanup", Compliance => "compliance" });
+named!(Operation {
+    Cleanup => "cleanup", Compliance => "compliance", Erasure => "erasure"
+});
 named!(Trigger { Schedule => "schedule", Api => "api", Cli => "cli" });
 named!(RunStatus {
     Running => "running", Succeeded => "succeeded", Failed => "failed", Skipped => "skipped"
@@ -173,7 +182,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_json() {
-        for operation in [Operation::Cleanup, Operation::Compliance] {
+        for operation in Operation::ALL {
             assert_eq!(json!(operation), json!(operation.name()));
             assert_eq!(Operation::from_name(operation.name()), Some(operation));
         }
