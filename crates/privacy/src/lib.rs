@@ -1,8 +1,9 @@
-//! Retention and compliance of personal data: rules and ports, no SQL, no HTTP.
+//! Retention, erasure and compliance of personal data: rules and ports, no SQL, no HTTP.
 //!
 //! For: a service that keeps records about people and must not keep them for ever. A
 //! [`RetentionPolicy`] says for how many days each kind of record is kept; [`Privacy::cleanup`]
-//! deletes what is older, and [`Privacy::compliance`] measures how far that is so. Not for:
+//! deletes what is older, and [`Privacy::compliance`] measures how far that is so. [`Erasures`]
+//! takes the requests of users to be erased, and [`Privacy::erase`] carries them out. Not for:
 //! deciding what a law wants. A report has figures and findings, and no verdict.
 //!
 //! # Guarantees
@@ -13,6 +14,8 @@
 //! - The runs are in a log: each run as it begins, each policy's outcome as it is known, the end.
 //!   Partial failure is failure.
 //! - Deletion takes small batches with pauses; a policy under legal hold deletes nothing.
+//! - An erasure goes on after a crash at any point, counts every row once in its receipt, and is
+//!   remembered outside of the database, so that the restore of a backup does not undo it.
 //! - Every figure of a report is measured from the rows.
 //!
 //! # Features
@@ -21,7 +24,7 @@
 //! |---|---|
 //! | `mocks` | mockall doubles of the ports |
 //! | `openapi` | `utoipa` schemas of what is written as JSON |
-//! | `test-util` | both stores in memory, and the conformance suites that every store must pass |
+//! | `test-util` | the stores in memory, and the conformance suites that every store must pass |
 //!
 //! # Example
 //!

@@ -43,6 +43,7 @@ impl JobHandler for PrivacyRuns {
         let run = match Operation::from_name(key) {
             Some(Operation::Cleanup) => self.privacy.cleanup(trigger).await,
             Some(Operation::Compliance) => self.privacy.compliance(trigger).await,
+            Some(Operation::Erasure) => self.privacy.erase(trigger).await,
             None => return Err(JobError::new(format!("there is no operation `{key}`"))),
         };
         run.map(drop).map_err(JobError::new)

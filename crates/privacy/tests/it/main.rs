@@ -5,6 +5,8 @@
 mod cleanup;
 mod compliance;
 mod conformance;
+mod crashing;
+mod erasure;
 
 use std::{
     sync::Arc,
