@@ -68,6 +68,7 @@
 //! ```
 
 mod channel_kind;
+mod delivery_limits;
 mod dispatch;
 mod error;
 mod ids;
@@ -89,6 +90,7 @@ mod scheduler_jobs;
 mod schedules;
 mod schedules_builder;
 mod store;
+mod template;
 mod time_of_day;
 mod timetable;
 mod user_event;
@@ -100,6 +102,9 @@ mod wall;
 pub mod test_util;
 
 pub use channel_kind::ChannelKind;
+pub use delivery_limits::{
+    Admission, DELIVERIES_PER_HOUR, DeliveryLimits, URGENT_DELIVERIES_PER_HOUR,
+};
 pub use dispatch::Dispatch;
 pub use error::{
     BuildError, FieldError, Invalid, NotificationError, PortError, PreferencesError, ScheduleError,

@@ -8,7 +8,8 @@ use crate::{
     ChannelKind, Dispatch, Draft, EventPage, FireOutcome, IdSource, IdempotencyClaim,
     NewNotification, Notification, NotificationError, NotificationId, NotificationQuery,
     NotificationStore, Occurrence, Order, OutboxSignal, Page, PageRequest, PortError,
-    PublishOutcome, Schedule, UserId, Users, validation::Findings, wall,
+    PreferenceStore, Preferences, PublishOutcome, Schedule, UserId, Users, template,
+    validation::Findings, wall,
 };
 
 /// How long an idempotency key stands for what was published under it.
@@ -31,6 +32,7 @@ const READ_ALL_BATCH: u32 = 500;
 pub struct Notifications {
     store: Arc<dyn NotificationStore>,
     users: Arc<dyn Users>,
+    preferences: Option<Arc<dyn PreferenceStore>>,
     ids: Arc<dyn IdSource>,
     clock: Arc<dyn Clock>,
     signal: OutboxSignal,
@@ -64,6 +66,7 @@ impl Notifications {
         Self {
             store,
             users,
+            preferences: None,
             ids,
             signal,
             clock: Arc::new(SystemClock),
@@ -78,6 +81,14 @@ impl Notifications {
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Has deliveries follow the preferences of their users; without it, everybody's are
+    /// [`Preferences::unset`].
+    #[must_use]
+    pub fn with_preferences(mut self, preferences: Arc<dyn PreferenceStore>) -> Self {
+        self.preferences = Some(preferences);
         self
     }
 
@@ -119,6 +130,7 @@ impl Notifications {
             body_hash: IdempotencyClaim::hash(&new),
             expires_at: wall::after(now, IDEMPOTENCY_WINDOW),
         });
+        let dispatch = self.dispatch(new.user_id, kinds, now, new.urgent).await?;
         let draft = Draft {
             id: NotificationId::new(self.ids.next_id()),
             user_id: new.user_id,
@@ -127,7 +139,7 @@ impl Notifications {
             topic: new.topic,
             urgent: new.urgent,
             created_at: now,
-            dispatch: Dispatch::single(kinds, now),
+            dispatch,
         };
         let outcome = self.store.publish(&draft, claim.as_ref()).await;
         match outcome.map_err(failed("store a notification"))? {
@@ -140,7 +152,8 @@ impl Notifications {
         }
     }
 
-    /// Stores the notification of a schedule that fired for an instant, once.
+    /// Stores the notification of a schedule that fired for an instant, once, with the
+    /// placeholders of its title and its text filled in.
     ///
     /// # Cancel safety
     ///
@@ -155,15 +168,18 @@ impl Notifications {
         scheduled_for: Timestamp,
     ) -> Result<FireOutcome, NotificationError> {
         let now = wall::now(&*self.clock);
+        let kinds = Some(schedule.channels.clone());
+        let dispatch = self.dispatch(schedule.user_id, kinds, now, false).await?;
+        let (title, body) = template::title_and_body(schedule, scheduled_for);
         let draft = Draft {
             id: NotificationId::new(self.ids.next_id()),
             user_id: schedule.user_id,
-            title: schedule.title.clone(),
-            body: schedule.body.clone(),
+            title,
+            body,
             topic: None,
             urgent: false,
             created_at: now,
-            dispatch: Dispatch::single(schedule.channels.clone(), now),
+            dispatch,
         };
         let occurrence = Occurrence {
             schedule_id: schedule.id,
@@ -341,7 +357,7 @@ impl Notifications {
         &self,
         new: &NewNotification,
         key: Option<&str>,
-    ) -> Result<Vec<ChannelKind>, NotificationError> {
+    ) -> Result<Option<Vec<ChannelKind>>, NotificationError> {
         let mut findings = Findings::default();
         let exists = self.users.exists(new.user_id).await;
         if !exists.map_err(failed("look a user up"))? {
@@ -350,13 +366,31 @@ impl Notifications {
         findings.title(&new.title);
         findings.body(&new.body);
         findings.topic(new.topic.as_deref());
-        let kinds = match &new.channels {
-            Some(names) => findings.channels(names),
-            None => vec![ChannelKind::Ws],
-        };
+        let kinds = new.channels.as_ref();
+        let kinds = kinds.map(|names| findings.channels(names));
         findings.idempotency_key(key);
         findings.finish().map_err(NotificationError::Validate)?;
         Ok(kinds)
+    }
+
+    /// Where and when a notification is delivered. The preferences are not looked at where there
+    /// is only the live push, which waits for nothing.
+    async fn dispatch(
+        &self,
+        user: UserId,
+        kinds: Option<Vec<ChannelKind>>,
+        now: Timestamp,
+        urgent: bool,
+    ) -> Result<Dispatch, NotificationError> {
+        let preferences = match &self.preferences {
+            Some(store) if kinds.as_deref() != Some(&[ChannelKind::Ws]) => {
+                let found = store.get(user).await;
+                found.map_err(failed("read preferences"))?
+            }
+            _ => None,
+        };
+        let preferences = preferences.unwrap_or_else(Preferences::unset);
+        Ok(preferences.dispatch(kinds, now, urgent))
     }
 
     async fn newest_seq(&self, user: UserId) -> Result<u64, NotificationError> {

@@ -2,7 +2,9 @@
 
 use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 
-use crate::{Digest, Preferences, QuietHours, Weekday, timetable::named_zone};
+use crate::{
+    ChannelKind, Digest, Dispatch, Preferences, QuietHours, Weekday, timetable::named_zone,
+};
 
 /// How often quiet hours may follow one another without a moment in between, which takes a day
 /// that a zone skips, or a gap that swallows all that is left open.
@@ -55,6 +57,24 @@ impl Preferences {
                 at: open(now),
                 digest: false,
             },
+        }
+    }
+}
+
+impl Preferences {
+    /// Where and when a notification is delivered that is stored `now`; `kinds` are those that it
+    /// names itself.
+    pub(crate) fn dispatch(
+        &self,
+        kinds: Option<Vec<ChannelKind>>,
+        now: Timestamp,
+        urgent: bool,
+    ) -> Dispatch {
+        let Plan { at, digest } = self.plan(now, urgent);
+        Dispatch {
+            kinds: kinds.unwrap_or_else(|| self.channels.clone()),
+            at,
+            digest,
         }
     }
 }

@@ -3,7 +3,12 @@ use std::time::Duration;
 use jiff::{Timestamp, ZonedDateTime};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{Dialect, Invalid, Schedule, timetable::Timetable, validation::Findings};
+use crate::{
+    Dialect, Invalid, MAX_BODY, MAX_TITLE, Schedule, ScheduleId,
+    template::{self, Fired},
+    timetable::Timetable,
+    validation::Findings,
+};
 
 /// The most fires that one preview shows.
 pub const MAX_PREVIEW_FIRES: u32 = 100;
@@ -27,6 +32,12 @@ pub struct PreviewRequest {
     /// How many fires, from 1 to [`MAX_PREVIEW_FIRES`]; five by default.
     #[serde(default = "default_count")]
     pub count: u32,
+    /// See [`Schedule::title`]; to be filled in as by the first fire.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// See [`Schedule::body`]; to be filled in as by the first fire.
+    #[serde(default)]
+    pub body: Option<String>,
 }
 
 /// What an expression means and when it would fire.
@@ -40,6 +51,13 @@ pub struct Preview {
     #[serde(serialize_with = "rfc3339")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub next_fires: Vec<ZonedDateTime>,
+    /// The title of the first fire's notification, if one was sent along. The id of the schedule,
+    /// which there is not yet, is all zeros.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The text of the first fire's notification, if one was sent along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
 }
 
 /// A schedule as its user sees it.
@@ -73,10 +91,28 @@ impl PreviewRequest {
         if !(1..=MAX_PREVIEW_FIRES).contains(&self.count) {
             findings.add("/count", format!("must be from 1 to {MAX_PREVIEW_FIRES}"));
         }
+        if let Some(title) = &self.title {
+            findings.title(title);
+            template::check("/title", title, MAX_TITLE, &self.tz, &mut findings);
+        }
+        if let Some(body) = &self.body {
+            findings.body(body);
+            template::check("/body", body, MAX_BODY, &self.tz, &mut findings);
+        }
         let timetable = findings.finish_with(timetable)?;
+        let next_fires = timetable.next_fires(from, self.count as usize);
+        let first = next_fires.first().map_or(from, ZonedDateTime::timestamp);
+        let no_id = ScheduleId::new(uuid::Uuid::nil());
+        let fired = Fired::new(first, timetable.tz.clone(), &self.tz, no_id);
+        let fill_in = |text: &Option<String>, max| {
+            let text = text.as_ref()?;
+            fired.fill_in(text, max).ok()
+        };
         Ok(Preview {
             description: timetable.spec.describe(),
-            next_fires: timetable.next_fires(from, self.count as usize),
+            title: fill_in(&self.title, MAX_TITLE),
+            body: fill_in(&self.body, MAX_BODY),
+            next_fires,
         })
     }
 }

@@ -19,9 +19,11 @@ pub struct Schedule {
     pub dialect: Dialect,
     /// The time zone whose wall clock `cron` is about: a name of the tz database.
     pub tz: String,
-    /// The title of each notification.
+    /// The title of each notification, with placeholders that each fire fills in by the clock of
+    /// `tz`: `{{scheduled_for}}`, `{{date}}`, `{{time}}`, `{{weekday}}`, `{{tz}}` and
+    /// `{{schedule_id}}`; `{{ {{ }}` stands for the two braces.
     pub title: String,
-    /// The text of each notification.
+    /// The text of each notification, with the same placeholders.
     pub body: String,
     /// How each notification reaches the user.
     pub channels: Vec<ChannelKind>,

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use crate::{
-    ChannelKind, Dialect, Invalid, Misfire, NewSchedule, Schedule, SchedulePatch,
-    timetable::Timetable, validation::Findings,
+    ChannelKind, Dialect, Invalid, MAX_BODY, MAX_TITLE, Misfire, NewSchedule, Schedule,
+    SchedulePatch, template, timetable::Timetable, validation::Findings,
 };
 
 /// The fields of a schedule that its user chooses, new or changed, before they are checked.
@@ -53,6 +53,12 @@ impl ScheduleInput {
         );
         findings.title(&self.title);
         findings.body(&self.body);
+        for (pointer, text, max) in [
+            ("/title", &self.title, MAX_TITLE),
+            ("/body", &self.body, MAX_BODY),
+        ] {
+            template::check(pointer, text, max, &self.tz, &mut findings);
+        }
         let channels = findings.channels(&self.channels);
         findings.finish()?;
         Ok(channels)

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod conformance;
+mod dispatches;
 mod job_sync;
 mod notifications;
 mod outbox_relay;
@@ -13,6 +14,7 @@ mod publishing;
 mod schedule_updates;
 mod scheduled;
 mod schedules;
+mod templates;
 
 use std::{
     sync::Arc,
