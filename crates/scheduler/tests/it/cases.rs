@@ -1,9 +1,9 @@
-//! A table of schedules against the minute-by-minute oracle.
+//! A table of schedules over whole windows against the minute-by-minute oracle.
 
 use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
-use steadfast_scheduler::{Dialect, Spec};
+use steadfast_scheduler::{Dialect, Dst, Spec};
 
 use crate::oracle::Oracle;
 
@@ -110,13 +110,13 @@ fn fires_of_the_table_equal_those_of_the_minute_by_minute_oracle() {
         let spec = Spec::parse(text, Dialect::Posix5).unwrap();
         let tz = TimeZone::get(zone).unwrap();
         let start: Timestamp = start.parse().unwrap();
-        let window = Duration::from_secs(days * DAY);
-        let end = start + window;
+        let end = start + Duration::from_secs(days * DAY);
         let fires: Vec<Timestamp> = spec
             .upcoming(start, &tz)
             .take_while(|fire| *fire <= end)
             .collect();
-        let expected = Oracle::new(text).fires(start, window, &tz);
+        let oracle = Oracle::new(text, Dialect::Posix5);
+        let expected = oracle.fires(start, end, &tz, Dst::default());
         let differs = fires
             .iter()
             .zip(&expected)

@@ -17,6 +17,7 @@ mod fixture;
 mod held_store;
 mod invariants;
 mod killed;
+mod next_five;
 mod oracle;
 mod postgres;
 mod sqlite;

@@ -1,8 +1,15 @@
 //! Schedules where zones change their offsets.
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use std::collections::HashSet;
+
+use jiff::{
+    SignedDuration, Timestamp,
+    tz::{Offset, TimeZone},
+};
 use proptest::prelude::*;
 use steadfast_scheduler::{Dialect, Dst, Fold, Gap, Spec};
+
+use crate::oracle::Oracle;
 
 const ZONES: [&str; 10] = [
     "Europe/Berlin",
@@ -68,26 +75,100 @@ fn check(spec: &Spec, tz: &TimeZone, dst: Dst, start: Timestamp, steps: usize, c
     }
 }
 
-#[test]
-fn every_transition_of_every_zone_keeps_fires_monotone_and_restart_invariant() {
-    let from: Timestamp = "1990-01-01T00:00:00Z".parse().unwrap();
-    let to: Timestamp = "2040-01-01T00:00:00Z".parse().unwrap();
-    let specs: Vec<Spec> = SPECS.iter().map(|text| quartz(text)).collect();
-    let mut transitions = 0;
+/// Every zone of the database whose transitions no other zone before it has, with its transitions
+/// until 2040, when all rules have repeated themselves.
+fn zones() -> Vec<(TimeZone, Vec<(Timestamp, Offset)>)> {
+    let end: Timestamp = "2040-01-01T00:00:00Z".parse().unwrap();
+    let mut seen = HashSet::new();
+    let mut zones = Vec::new();
     for name in jiff::tz::db().available() {
         let tz = TimeZone::get(name.as_str()).unwrap();
-        for transition in tz.following(from).take_while(|t| t.timestamp() < to) {
-            transitions += 1;
-            let spec = &specs[transitions % specs.len()];
-            let dst = Dst {
-                gap: GAPS[transitions % 3],
-                fold: FOLDS[transitions / 3 % 3],
-            };
-            let start = transition.timestamp() - SignedDuration::from_mins(200);
-            check(spec, &tz, dst, start, 8, 500);
+        let transitions = tz
+            .following(Timestamp::MIN)
+            .map(|t| (t.timestamp(), t.offset()));
+        let transitions: Vec<_> = transitions.take_while(|(at, _)| *at < end).collect();
+        if seen.insert(transitions.clone()) {
+            zones.push((tz, transitions));
         }
     }
-    assert!(transitions > 10_000, "only {transitions} transitions");
+    zones
+}
+
+#[test]
+fn every_transition_of_every_zone_keeps_fires_monotone_and_restart_invariant() {
+    let specs: Vec<Spec> = SPECS.iter().map(|text| quartz(text)).collect();
+    let mut count = 0;
+    for (tz, transitions) in zones() {
+        for (at, _) in transitions {
+            count += 1;
+            let spec = &specs[count % specs.len()];
+            let dst = Dst {
+                gap: GAPS[count % 3],
+                fold: FOLDS[count / 3 % 3],
+            };
+            check(spec, &tz, dst, at - SignedDuration::from_mins(200), 8, 500);
+        }
+    }
+    assert!(count > 20_000, "only {count} transitions");
+}
+
+#[test]
+fn every_transition_of_a_third_of_the_zones_has_the_fires_of_the_oracle() {
+    compare_with_oracle(0);
+}
+
+#[test]
+fn every_transition_of_another_third_of_the_zones_has_the_fires_of_the_oracle() {
+    compare_with_oracle(1);
+}
+
+#[test]
+fn every_transition_of_the_last_third_of_the_zones_has_the_fires_of_the_oracle() {
+    compare_with_oracle(2);
+}
+
+/// A job in the middle of each gap and fold, and at some of them one that fires more often.
+fn compare_with_oracle(third: usize) {
+    const WINDOW: SignedDuration = SignedDuration::from_hours(3);
+    let others = [
+        "0 0,15,30,45 0,1,2,3,12,23 * * *",
+        "15 */20 * * * *",
+        "0 30 * * * *",
+        "30 59 1,2,23 * * SUN",
+        "0 0 0,3 * * ?",
+    ];
+    let (mut count, mut fires) = (0, 0);
+    for (tz, transitions) in zones().into_iter().skip(third).step_by(3) {
+        let mut before = tz.to_offset(Timestamp::MIN);
+        for (at, offset) in transitions {
+            let jump = offset.seconds() - std::mem::replace(&mut before, offset).seconds();
+            if jump == 0 {
+                continue;
+            }
+            count += 1;
+            let middle = at - SignedDuration::from_secs(i64::from(jump / 2));
+            let middle = offset.to_datetime(middle);
+            let (second, minute, hour) = (middle.second(), middle.minute(), middle.hour());
+            let middle = format!("{second} {minute} {hour} * * *");
+            let other = (count % 3 == 0).then(|| (others[count / 3 % others.len()], 4));
+            for (text, shift) in std::iter::once((middle.as_str(), 0)).chain(other) {
+                let dst = Dst {
+                    gap: GAPS[(count + shift) % 3],
+                    fold: FOLDS[(count + shift) / 3 % 3],
+                };
+                let (from, until) = (at - WINDOW, at + WINDOW);
+                let upcoming = quartz(text).upcoming_with(from, &tz, dst);
+                let found: Vec<Timestamp> = upcoming.take_while(|fire| *fire <= until).collect();
+                let oracle = Oracle::new(text, Dialect::Quartz6);
+                let expected = oracle.fires(from, until, &tz, dst);
+                assert_eq!(found, expected, "{text} in {tz:?} around {at} with {dst:?}");
+                fires += found.len();
+            }
+        }
+    }
+    println!("{count} transitions, {fires} fires");
+    assert!(count > 6_000, "only {count} transitions");
+    assert!(fires > count, "only {fires} fires");
 }
 
 proptest! {
