@@ -1,3 +1,5 @@
+mod entry;
+mod jobs;
 mod namespace;
 
 use std::{

@@ -1,44 +1,34 @@
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, hash_map},
+    collections::{BinaryHeap, HashMap},
+    sync::Arc,
 };
 
 use jiff::Timestamp;
 
+use super::{
+    entry::Entry,
+    jobs::{Jobs, Slot},
+};
 use crate::{
     Cause, ClaimRequest, Claimed, Ending, FinishedRun, Job, JobKey, JobState, JobStatus, LastRun,
     Outcome, Overlap, Run, RunId, RunNow, Upserted,
 };
 
-/// A heap is rebuilt when outdated entries outnumber the others, but not below this size.
+/// The heap of leases is rebuilt when outdated entries outnumber the others, but not below this
+/// size.
 const SMALL_HEAP: usize = 64;
-
-/// Instants with the ticket or fence and the key of what they are for, the earliest first.
-type Heap = BinaryHeap<Reverse<(Timestamp, u64, JobKey)>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Namespace {
-    /// Boxed, so that a growing map moves little.
-    jobs: HashMap<JobKey, Box<Entry>>,
+    jobs: Jobs,
     /// Runs that have not ended, also those of jobs that were removed.
     runs: HashMap<JobKey, Vec<ActiveRun>>,
     active: usize,
-    /// When jobs are due; an entry is outdated if its job does not bear its ticket.
-    due: Heap,
-    /// When leases end, at the earliest; an entry is outdated if no run has its fence.
-    leases: Heap,
-    /// Counts generations, fences and tickets.
+    /// When leases end, at the earliest, by fence; outdated if no run of the key has it.
+    leases: BinaryHeap<Reverse<(Timestamp, u64, JobKey)>>,
+    /// Counts generations and fences.
     counter: u64,
-}
-
-#[derive(Debug)]
-struct Entry {
-    job: Job,
-    generation: u64,
-    state: JobState,
-    last: Option<Box<LastRun>>,
-    /// Of its entry in the heap; 0 if there is none.
-    ticket: u64,
 }
 
 #[derive(Debug)]
@@ -47,7 +37,7 @@ struct ActiveRun {
     generation: u64,
     cause: Cause,
     fence: u64,
-    owner: String,
+    owner: Arc<str>,
     lease_until: Timestamp,
     released: bool,
     attempts: u32,
@@ -55,40 +45,42 @@ struct ActiveRun {
 
 impl Namespace {
     pub(super) fn upsert(&mut self, job: &Job, now: Timestamp) -> Upserted {
-        let entry = match self.jobs.entry(job.key.clone()) {
-            hash_map::Entry::Occupied(entry) => {
-                let entry = entry.into_mut();
-                if entry.job == *job {
-                    return entry.upserted(false);
+        let slot = match self.jobs.find(&job.key) {
+            Some(slot) => {
+                if let Some(unchanged) = self.replace(slot, job, now) {
+                    return unchanged;
                 }
-                if !entry.job.has_same_instants(job) {
-                    entry.state.reschedule(job, now);
-                }
-                entry.job = job.clone();
-                entry
+                slot
             }
-            hash_map::Entry::Vacant(vacant) => {
+            None => {
                 let running = self.runs.get(&job.key).map_or(0, Vec::len);
                 let mut state = JobState {
                     running: running as u32,
                     ..JobState::default()
                 };
                 state.reschedule(job, now);
-                vacant.insert(Box::new(Entry::new(job.clone(), state)))
+                self.jobs.insert(job, state)
             }
         };
-        self.counter += 1;
-        entry.generation = self.counter;
-        let upserted = entry.upserted(true);
-        entry.schedule(&mut self.due, &mut self.counter);
-        self.compact();
-        upserted
+        self.begin_generation(slot)
+    }
+
+    /// Gives the job in a slot what another has, unless they are equal already.
+    fn replace(&mut self, slot: Slot, job: &Job, now: Timestamp) -> Option<Upserted> {
+        let entry = self.jobs.get(slot)?;
+        let (old, mut state) = (entry.job(), entry.state());
+        if old == *job {
+            return Some(entry.upserted(false));
+        }
+        if !old.has_same_instants(job) {
+            state.reschedule(job, now);
+        }
+        self.jobs.replace(slot, job, state);
+        None
     }
 
     pub(super) fn remove(&mut self, key: &JobKey) -> Option<u64> {
-        let entry = self.jobs.remove(key)?;
-        self.compact();
-        Some(entry.generation)
+        Some(self.jobs.remove(key)?.generation)
     }
 
     pub(super) fn set_paused(
@@ -97,45 +89,57 @@ impl Namespace {
         paused: bool,
         now: Timestamp,
     ) -> Option<Upserted> {
-        let entry = self.jobs.get_mut(key)?;
-        if entry.state.paused == paused {
+        let slot = self.jobs.find(key)?;
+        let entry = self.jobs.get_mut(slot)?;
+        let mut state = entry.state();
+        if state.paused == paused {
             return Some(entry.upserted(false));
         }
-        entry.state.paused = paused;
-        entry.state.reschedule(&entry.job, now);
+        state.paused = paused;
+        state.reschedule(&entry.job(), now);
+        entry.keep(state);
+        Some(self.begin_generation(slot))
+    }
+
+    fn begin_generation(&mut self, slot: Slot) -> Upserted {
         self.counter += 1;
-        entry.generation = self.counter;
-        let upserted = entry.upserted(true);
-        entry.schedule(&mut self.due, &mut self.counter);
-        self.compact();
-        Some(upserted)
+        let generation = self.counter;
+        if let Some(entry) = self.jobs.get_mut(slot) {
+            entry.generation = generation;
+        }
+        self.jobs.schedule(slot);
+        let entry = self.jobs.get(slot);
+        entry.map_or(
+            Upserted {
+                generation,
+                next_fire: None,
+                changed: true,
+            },
+            |entry| entry.upserted(true),
+        )
     }
 
     pub(super) fn request_run(&mut self, key: &JobKey, now: Timestamp) -> RunNow {
-        let Some(entry) = self.jobs.get_mut(key) else {
+        let slot = self.jobs.find(key);
+        let entry = slot.and_then(|slot| Some((slot, self.jobs.get_mut(slot)?)));
+        let Some((slot, entry)) = entry else {
             return RunNow::Unknown;
         };
-        let answer = entry.state.request_run(&entry.job, now);
-        self.schedule(key);
+        let mut state = entry.state();
+        let answer = state.request_run(&entry.job(), now);
+        entry.keep(state);
+        self.jobs.schedule(slot);
         answer
     }
 
     pub(super) fn claim_due(&mut self, request: &ClaimRequest) -> Claimed {
+        let owner: Arc<str> = request.owner.as_str().into();
         let mut runs = Vec::new();
-        self.claim_again(request, &mut runs);
+        self.claim_again(request, &owner, &mut runs);
         while runs.len() < request.limit
-            && let Some(Reverse((due, ticket, key))) = self.due.peek()
-            && *due <= request.now
+            && let Some(slot) = self.jobs.pop_due(request.now)
         {
-            let (ticket, key) = (*ticket, key.clone());
-            self.due.pop();
-            if self
-                .jobs
-                .get(&key)
-                .is_some_and(|entry| entry.ticket == ticket)
-            {
-                self.claim_job(&key, request, &mut runs);
-            }
+            self.claim_job(slot, request, &owner, &mut runs);
         }
         Claimed {
             runs,
@@ -143,52 +147,60 @@ impl Namespace {
         }
     }
 
-    fn claim_job(&mut self, key: &JobKey, request: &ClaimRequest, claimed: &mut Vec<Run>) {
-        let Some(entry) = self.jobs.get_mut(key) else {
+    fn claim_job(
+        &mut self,
+        slot: Slot,
+        request: &ClaimRequest,
+        owner: &Arc<str>,
+        claimed: &mut Vec<Run>,
+    ) {
+        let Some(entry) = self.jobs.get_mut(slot) else {
             return;
         };
+        let (job, mut state) = (entry.job(), entry.state());
         let limit = request.limit - claimed.len();
-        let starts = entry
-            .state
-            .claim(&entry.job, request.now, request.grace, limit);
-        let runs = self.runs.entry(key.clone()).or_default();
-        if !starts.is_empty() && entry.job.policy.overlap == Overlap::Replace {
-            self.active -= runs.len();
-            runs.clear();
-        }
-        for start in starts {
-            // The same occurrence of a job that was removed and came back under an earlier clock.
-            if runs
-                .iter()
-                .any(|run| run.scheduled_for == start.scheduled_for)
-            {
-                entry.state.end(&entry.job, request.now);
-                continue;
+        let starts = state.claim(&job, request.now, request.grace, limit);
+        if !starts.is_empty() {
+            let runs = self.runs.entry(job.key.clone()).or_default();
+            if job.policy.overlap == Overlap::Replace {
+                self.active -= runs.len();
+                runs.clear();
             }
-            self.counter += 1;
-            runs.push(ActiveRun {
-                scheduled_for: start.scheduled_for,
-                generation: entry.generation,
-                cause: start.cause,
-                fence: self.counter,
-                owner: request.owner.clone(),
-                lease_until: request.lease_until,
-                released: false,
-                attempts: 1,
-            });
-            self.active += 1;
-            self.leases
-                .push(Reverse((request.lease_until, self.counter, key.clone())));
-            claimed.extend(runs.last().map(|run| run.claimed(&entry.job)));
+            for start in starts {
+                // The same occurrence of a job that was removed and came back under an earlier
+                // clock.
+                let is_same = |run: &ActiveRun| run.scheduled_for == start.scheduled_for;
+                if runs.iter().any(is_same) {
+                    state.end(&job, request.now);
+                    continue;
+                }
+                self.counter += 1;
+                let run = ActiveRun {
+                    scheduled_for: start.scheduled_for,
+                    generation: entry.generation,
+                    cause: start.cause,
+                    fence: self.counter,
+                    owner: owner.clone(),
+                    lease_until: request.lease_until,
+                    released: false,
+                    attempts: 1,
+                };
+                claimed.push(run.claimed(&job));
+                runs.push(run);
+                self.active += 1;
+                self.leases.push(Reverse((
+                    request.lease_until,
+                    self.counter,
+                    job.key.clone(),
+                )));
+            }
         }
-        if runs.is_empty() {
-            self.runs.remove(key);
-        }
-        self.schedule(key);
+        entry.keep(state);
+        self.jobs.schedule(slot);
     }
 
     /// Claims runs whose lease has ended, or ends them where that is not allowed.
-    fn claim_again(&mut self, request: &ClaimRequest, claimed: &mut Vec<Run>) {
+    fn claim_again(&mut self, request: &ClaimRequest, owner: &Arc<str>, claimed: &mut Vec<Run>) {
         while claimed.len() < request.limit
             && let Some(Reverse((lease_until, fence, key))) = self.leases.peek()
             && *lease_until <= request.now
@@ -203,17 +215,18 @@ impl Namespace {
                 self.leases.push(Reverse((run.lease_until, fence, key)));
                 continue;
             }
-            let entry = self.jobs.get(&key);
+            let entry = self.jobs.find(&key).and_then(|slot| self.jobs.get(slot));
             let entry = entry.filter(|entry| entry.generation == run.generation);
-            match entry.filter(|entry| entry.job.claims_again(run.released, run.attempts)) {
-                Some(entry) => {
+            let job = entry.map(Entry::job);
+            match job.filter(|job| job.claims_again(run.released, run.attempts)) {
+                Some(job) => {
                     self.counter += 1;
                     run.attempts += u32::from(!run.released);
                     run.released = false;
                     run.fence = self.counter;
-                    run.owner = request.owner.clone();
+                    run.owner = owner.clone();
                     run.lease_until = request.lease_until;
-                    claimed.push(run.claimed(&entry.job));
+                    claimed.push(run.claimed(&job));
                     self.leases.push(Reverse((run.lease_until, run.fence, key)));
                 }
                 None => {
@@ -268,14 +281,6 @@ impl Namespace {
     }
 
     pub(super) fn next_due(&mut self) -> Option<Timestamp> {
-        while let Some(Reverse((_, ticket, key))) = self.due.peek()
-            && self
-                .jobs
-                .get(key)
-                .is_none_or(|entry| entry.ticket != *ticket)
-        {
-            self.due.pop();
-        }
         while let Some(Reverse((_, fence, key))) = self.leases.peek()
             && !self
                 .runs
@@ -284,19 +289,19 @@ impl Namespace {
         {
             self.leases.pop();
         }
-        let due = self.due.peek().map(|Reverse((due, ..))| *due);
         let lease = self.leases.peek().map(|Reverse((lease, ..))| *lease);
-        [due, lease].into_iter().flatten().min()
+        [self.jobs.next_due(), lease].into_iter().flatten().min()
     }
 
     pub(super) fn status(&self, key: &JobKey, now: Timestamp) -> Option<JobStatus> {
-        let entry = self.jobs.get(key)?;
+        let entry = self.jobs.get(self.jobs.find(key)?)?;
+        let state = entry.state();
         Some(JobStatus {
-            next_fire: entry.state.visible_next_fire(&entry.job, now),
-            running: entry.state.running,
-            last: entry.last.as_deref().cloned(),
-            skipped: entry.state.skipped,
-            paused: entry.state.paused,
+            next_fire: state.visible_next_fire(&entry.job(), now),
+            running: state.running,
+            last: entry.last().cloned(),
+            skipped: state.skipped,
+            paused: state.paused,
             generation: entry.generation,
         })
     }
@@ -304,7 +309,7 @@ impl Namespace {
     fn active(&mut self, owner: &str, id: &RunId) -> Option<&mut ActiveRun> {
         let runs = self.runs.get_mut(&id.key)?;
         runs.iter_mut().find(|run| {
-            run.fence == id.fence && run.scheduled_for == id.scheduled_for && run.owner == owner
+            run.fence == id.fence && run.scheduled_for == id.scheduled_for && *run.owner == *owner
         })
     }
 
@@ -323,75 +328,29 @@ impl Namespace {
                 self.runs.remove(key);
             }
         }
-        let entry = self.jobs.get_mut(key)?;
-        entry.state.end(&entry.job, now);
+        self.compact();
+        let slot = self.jobs.find(key)?;
+        let entry = self.jobs.get_mut(slot)?;
+        let mut state = entry.state();
+        state.end(&entry.job(), now);
+        entry.keep(state);
         if outcome != Outcome::Superseded {
-            entry.last = Some(Box::new(LastRun {
+            entry.set_last(LastRun {
                 scheduled_for,
                 finished_at: now,
                 outcome,
-            }));
+            });
         }
-        self.schedule(key)
-    }
-
-    /// Puts a job where its state says that it is due; returns that.
-    fn schedule(&mut self, key: &JobKey) -> Option<Timestamp> {
-        let entry = self.jobs.get_mut(key)?;
-        let due = entry.schedule(&mut self.due, &mut self.counter);
-        self.compact();
-        due
+        self.jobs.schedule(slot)
     }
 
     fn compact(&mut self) {
-        if self.due.len() > 2 * self.jobs.len() + SMALL_HEAP {
-            let entries = self.jobs.values().filter_map(|entry| entry.in_heap());
-            self.due = entries.collect();
-        }
         if self.leases.len() > 2 * self.active + SMALL_HEAP {
             let runs = &self.runs;
             self.leases.retain(|Reverse((_, fence, key))| {
                 let runs = runs.get(key).into_iter().flatten();
                 runs.into_iter().any(|run| run.fence == *fence)
             });
-        }
-    }
-}
-
-impl Entry {
-    fn new(job: Job, state: JobState) -> Self {
-        Self {
-            job,
-            generation: 0,
-            state,
-            last: None,
-            ticket: 0,
-        }
-    }
-
-    /// What the heap must hold of it.
-    fn in_heap(&self) -> Option<Reverse<(Timestamp, u64, JobKey)>> {
-        let due = self.state.due_at(&self.job)?;
-        Some(Reverse((due, self.ticket, self.job.key.clone())))
-    }
-
-    /// Puts itself where its state says that it is due; returns that.
-    fn schedule(&mut self, heap: &mut Heap, counter: &mut u64) -> Option<Timestamp> {
-        let due = self.state.due_at(&self.job);
-        self.ticket = 0;
-        if let Some(due) = due {
-            *counter += 1;
-            self.ticket = *counter;
-            heap.push(Reverse((due, self.ticket, self.job.key.clone())));
-        }
-        due
-    }
-
-    fn upserted(&self, changed: bool) -> Upserted {
-        Upserted {
-            generation: self.generation,
-            next_fire: self.state.next_fire,
-            changed,
         }
     }
 }
