@@ -1,5 +1,6 @@
 //! Job stores on databases.
 
+mod batch;
 mod codec;
 mod job_row;
 mod migrations;

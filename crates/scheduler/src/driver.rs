@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How many occurrences are claimed, and how many ends stored, in one call to the store.
-const BATCH: usize = 256;
+const BATCH: usize = 1_024;
 
 /// The driver looks at the clock at least this often, to notice that it jumped.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(30);

@@ -12,9 +12,11 @@ use self::{
     claim::{Taken, claim_expired, claim_jobs},
     error::{RowError, failed},
     jobs::{Tx, lock_all},
-    runs::{End, Place, place},
 };
-use super::job_row::{JobRow, nearest_instant};
+use super::{
+    batch::{End, Place, place},
+    job_row::{JobRow, nearest_instant},
+};
 use crate::{
     ClaimRequest, Claimed, Ending, FinishedRun, Job, JobKey, JobStatus, JobStore, RunId, RunNow,
     StoreError, Upserted, Wake,
@@ -23,9 +25,15 @@ use crate::{
 /// Every change is one such transaction: what it reads after it got its locks is what others have
 /// committed before. Nobody waits for a lock for longer than a scheduler waits for the store, and
 /// a process that was stopped in the middle loses its locks.
+///
+/// All rows are found by key, whatever the planner thinks of tables that it has no statistics of.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
                      SET LOCAL lock_timeout = '4s'; \
-                     SET LOCAL idle_in_transaction_session_timeout = '5s'";
+                     SET LOCAL idle_in_transaction_session_timeout = '5s'; \
+                     SET LOCAL enable_seqscan = off; \
+                     SET LOCAL enable_hashjoin = off; \
+                     SET LOCAL enable_mergejoin = off; \
+                     SET LOCAL jit = off";
 
 /// When to look again for what is due and locked by others.
 const LOCKED: SignedDuration = SignedDuration::from_millis(10);
@@ -244,7 +252,9 @@ impl JobStore for PostgresJobStore {
     ) -> Result<Vec<RunId>, StoreError> {
         let renew = async {
             let mut tx = self.begin().await?;
-            let mine = runs::renew(&mut tx, namespace, owner, runs, lease_until).await?;
+            let mine = runs::lock_mine(&mut tx, namespace, owner, runs.iter()).await?;
+            let places: Vec<Place> = mine.iter().cloned().collect();
+            runs::renew(&mut tx, namespace, &places, lease_until).await?;
             tx.commit().await?;
             let lost = runs.iter().filter(|id| !mine.contains(&place(id)));
             Ok(lost.cloned().collect())
@@ -264,7 +274,8 @@ impl JobStore for PostgresJobStore {
             let mut tx = self.begin().await?;
             let jobs = lock_all(&mut tx, namespace, &keys).await?;
             // Fenced: a run that is not the owner's any more is left alone.
-            let mine = runs::lock_mine(&mut tx, namespace, owner, runs).await?;
+            let mine =
+                runs::lock_mine(&mut tx, namespace, owner, runs.iter().map(|run| &run.id)).await?;
             let (mut released, mut ends) = (Vec::<Place>::new(), Vec::new());
             for run in runs {
                 let place = place(&run.id);

@@ -1,13 +1,18 @@
 mod claim;
-mod rows;
+mod jobs;
+mod runs;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::{SqliteConnection, SqlitePool};
 
-use self::claim::{claim_again, claim_job, set_aside};
-use self::rows::{RowError, Tx, end_run, take_numbers};
-use super::job_row::{JobRow, nearest_instant};
+use self::claim::{claim_again, claim_jobs, set_aside};
+use self::jobs::{RowError, Tx, take_numbers};
+use self::runs::{end_runs, owned, release};
+use super::{
+    batch::{End, place},
+    job_row::{JobRow, nearest_instant},
+};
 use crate::{
     ClaimRequest, Claimed, Ending, FinishedRun, Job, JobKey, JobStatus, JobStore, RunId, RunNow,
     StoreError, Upserted,
@@ -54,12 +59,14 @@ impl SqliteJobStore {
         claim_again(&mut tx, request, &mut runs).await?;
         let limit = request.limit - runs.len();
         if limit > 0 {
+            let mut jobs = Vec::new();
             for row in JobRow::due(&mut tx, request, limit).await? {
                 match row {
-                    Ok(row) => claim_job(&mut tx, request, row, &mut runs).await?,
+                    Ok(row) => jobs.push(row),
                     Err(error) => set_aside(&mut tx, request, error).await?,
                 }
             }
+            claim_jobs(&mut tx, request, jobs, &mut runs).await?;
         }
         // Before the commit: once there are claims, nothing may keep them from being returned.
         let next_due = next_due(&mut tx, &request.namespace).await?;
@@ -238,33 +245,26 @@ impl JobStore for SqliteJobStore {
     ) -> Result<Option<Timestamp>, StoreError> {
         let finish = async {
             let mut tx = self.begin().await?;
-            let mut next = None;
+            // Fenced: a run that is not the owner's any more is left alone.
+            let mine = owned(&mut tx, namespace, owner, runs).await?;
+            let (mut first, mut ends) = (None, Vec::new());
             for run in runs {
-                // Fenced: a run that is not the owner's any more is left alone.
-                let done = sqlx::query(
-                    "UPDATE sched_run SET state = 'released', lease_until = ?6
-                     WHERE ns = ?1 AND key = ?2 AND scheduled_for = ?3 AND fence = ?4
-                       AND owner = ?5 AND finished_at IS NULL",
-                )
-                .bind(namespace)
-                .bind(run.id.key.as_str())
-                .bind(run.id.scheduled_for.as_millisecond())
-                .bind(run.id.fence as i64)
-                .bind(owner)
-                .bind(now.as_millisecond())
-                .execute(&mut *tx)
-                .await?;
-                let due = match &run.ending {
-                    _ if done.rows_affected() == 0 => None,
-                    Ending::Released => Some(now),
-                    Ending::Done(outcome) => {
-                        end_run(&mut tx, namespace, &run.id, outcome, now).await?
+                let place = place(&run.id);
+                match &run.ending {
+                    _ if !mine.contains(&place) => {}
+                    Ending::Released => {
+                        release(&mut tx, namespace, &place, now).await?;
+                        first = Some(now);
                     }
-                };
-                next = [next, due].into_iter().flatten().min();
+                    Ending::Done(outcome) => ends.push(End {
+                        place,
+                        outcome: outcome.clone(),
+                    }),
+                }
             }
+            let due = end_runs(&mut tx, namespace, ends, now).await?;
             tx.commit().await?;
-            Ok(next)
+            Ok([first, due].into_iter().flatten().min())
         };
         finish.await.map_err(failed("store the end of runs"))
     }

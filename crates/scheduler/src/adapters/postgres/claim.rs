@@ -1,10 +1,13 @@
-use super::super::job_row::{AnyError, JobRow};
+use super::super::{
+    batch::{End, Place, fence, start},
+    job_row::{AnyError, JobRow},
+};
 use super::{
     error::RowError,
     jobs::{Tx, lock_due, lock_of_expired_runs, save_states, set_aside},
-    runs::{End, Expired, Place, abort, claim_again, end, insert, lock_expired, place},
+    runs::{Expired, abort, claim_again, end, insert, lock_expired},
 };
-use crate::{ClaimRequest, Job, JobKey, Outcome, Overlap, Run, RunId};
+use crate::{ClaimRequest, Job, JobKey, Outcome, Run, RunId};
 
 /// What a claim came to.
 #[derive(Debug, Default)]
@@ -38,54 +41,14 @@ pub(super) async fn claim_jobs(tx: &mut Tx, request: &ClaimRequest) -> Result<Ta
     if !unreadable.is_empty() {
         set_aside(tx, ns, &unreadable).await?;
     }
-    let (starting, replaced) = start(request, &mut jobs);
+    let (starting, replaced) = start(request, request.limit, &mut jobs);
     if !replaced.is_empty() {
         abort(tx, ns, &replaced, request.now).await?;
     }
-    let mut runs = Vec::new();
-    if !starting.is_empty() {
-        let fences = insert(tx, request, &starting).await?;
-        for mut run in starting {
-            match fences.get(&place(&run.id)) {
-                Some(fence) => {
-                    run.id.fence = *fence;
-                    runs.push(run);
-                }
-                // Claimed before: of a job that was removed and came back under an earlier clock.
-                None => {
-                    let job = jobs.iter_mut().find(|row| row.job.key == run.id.key);
-                    job.into_iter()
-                        .for_each(|row| row.state.end(&row.job, request.now));
-                }
-            }
-        }
-    }
+    let fences = insert(tx, request, &starting).await?;
+    let runs = fence(request, starting, &fences, &mut jobs);
     save_states(tx, ns, jobs.iter()).await?;
     Ok(Taken { runs, rows })
-}
-
-/// Takes the occurrences that fire now from the jobs, up to the limit; returns them, not fenced
-/// yet, and the keys of the jobs whose runs they replace.
-fn start(request: &ClaimRequest, jobs: &mut [JobRow]) -> (Vec<Run>, Vec<String>) {
-    let (mut starting, mut replaced) = (Vec::new(), Vec::new());
-    for row in jobs {
-        let limit = request.limit - starting.len();
-        let starts = row.state.claim(&row.job, request.now, request.grace, limit);
-        if !starts.is_empty() && row.job.policy.overlap == Overlap::Replace {
-            replaced.push(row.job.key.to_string());
-        }
-        starting.extend(starts.iter().map(|start| Run {
-            id: RunId {
-                key: row.job.key.clone(),
-                scheduled_for: start.scheduled_for,
-                fence: 0,
-            },
-            generation: row.generation,
-            cause: start.cause,
-            policy: row.job.policy.clone(),
-        }));
-    }
-    (starting, replaced)
 }
 
 /// Claims runs whose lease has ended, or ends them where that is not allowed.

@@ -181,7 +181,9 @@ pub(super) async fn save_states<'a>(
              $8::int8[], $9::int8[], $10::int8[], $11::int8[], $12::int8[], $13::text[])
            AS n (key, next_fire_at, due_at, last_scheduled_for, manual_for, manual_wanted,
              busy_from, busy_until, skipped, last_run_for, last_finished_at, last_outcome)
-         WHERE j.ns = $1 AND j.key = n.key",
+         CROSS JOIN LATERAL (
+           SELECT ctid FROM sched_job WHERE ns = $1 AND key = n.key OFFSET 0) AS at
+         WHERE j.ctid = at.ctid",
     )
     .bind(ns)
     .bind(columns.keys)

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sqlx::{Row, postgres::PgRow};
 
 use super::super::{
+    batch::{End, Place, go_on, place},
     codec::{cause_from_text, cause_to_text, outcome_to_text},
     job_row::{AnyError, JobRow},
 };
@@ -13,10 +14,7 @@ use super::{
     error::RowError,
     jobs::{Tx, count_active, lock_all, save_states, storable},
 };
-use crate::{Cause, ClaimRequest, FinishedRun, JobKey, LastRun, Outcome, Run, RunId};
-
-/// A run by its primary key, as far as it is not the namespace.
-pub(super) type Place = (String, i64);
+use crate::{Cause, ClaimRequest, JobKey, Outcome, Run, RunId};
 
 /// A run whose lease has ended.
 #[derive(Debug)]
@@ -33,17 +31,6 @@ pub(super) struct Readable {
     pub(super) generation: u64,
     pub(super) cause: Cause,
     pub(super) attempts: u32,
-}
-
-/// The end of a run that is locked.
-#[derive(Debug)]
-pub(super) struct End {
-    pub(super) place: Place,
-    pub(super) outcome: Outcome,
-}
-
-pub(super) fn place(id: &RunId) -> Place {
-    (id.key.to_string(), id.scheduled_for.as_millisecond())
 }
 
 /// Locks the runs of these jobs, and of jobs that are gone, whose lease has ended, the earliest
@@ -99,7 +86,10 @@ pub(super) async fn claim_again(
         "UPDATE sched_run AS r SET fence = nextval('sched_number'), owner = $4, lease_until = $5,
            state = 'running', attempts = attempts + (state <> 'released')::int
          FROM unnest($2::text[], $3::int8[]) AS n (key, scheduled_for)
-         WHERE r.ns = $1 AND r.key = n.key AND r.scheduled_for = n.scheduled_for
+         CROSS JOIN LATERAL (
+           SELECT ctid FROM sched_run
+           WHERE ns = $1 AND key = n.key AND scheduled_for = n.scheduled_for OFFSET 0) AS at
+         WHERE r.ctid = at.ctid
          RETURNING r.key, r.scheduled_for, r.fence",
     )
     .bind(&request.namespace)
@@ -119,6 +109,9 @@ pub(super) async fn insert(
     request: &ClaimRequest,
     runs: &[Run],
 ) -> Result<HashMap<Place, u64>, RowError> {
+    if runs.is_empty() {
+        return Ok(HashMap::new());
+    }
     let places: Vec<Place> = runs.iter().map(|run| place(&run.id)).collect();
     let (keys, times) = columns(&places);
     let generations: Vec<i64> = runs.iter().map(|run| run.generation as i64).collect();
@@ -187,57 +180,54 @@ pub(super) async fn lock_active(tx: &mut Tx, ns: &str, key: &JobKey) -> Result<u
     Ok(active.len() as u32)
 }
 
-/// Sets until when claims hold; returns those that are still the owner's.
+/// Sets until when the claims of runs hold that are locked.
 pub(super) async fn renew(
     tx: &mut Tx,
     ns: &str,
-    owner: &str,
-    runs: &[RunId],
+    places: &[Place],
     lease_until: Timestamp,
-) -> Result<HashSet<Place>, RowError> {
-    let places: Vec<Place> = runs.iter().map(place).collect();
-    let (keys, times) = columns(&places);
-    let fences: Vec<i64> = runs.iter().map(|run| run.fence as i64).collect();
-    let renewed: Vec<Place> = sqlx::query_as(
-        "WITH mine AS MATERIALIZED (
-           SELECT r.key, r.scheduled_for
-           FROM sched_run AS r
-           JOIN unnest($3::text[], $4::int8[], $5::int8[]) AS n (key, scheduled_for, fence)
-             ON r.key = n.key AND r.scheduled_for = n.scheduled_for AND r.fence = n.fence
-           WHERE r.ns = $1 AND r.owner = $2 AND r.finished_at IS NULL
-           ORDER BY r.key, r.scheduled_for FOR UPDATE OF r)
-         UPDATE sched_run AS r SET lease_until = $6
-         FROM mine AS m WHERE r.ns = $1 AND r.key = m.key AND r.scheduled_for = m.scheduled_for
-         RETURNING r.key, r.scheduled_for",
+) -> Result<(), RowError> {
+    let (keys, times) = columns(places);
+    sqlx::query(
+        "UPDATE sched_run AS r SET lease_until = $4
+         FROM unnest($2::text[], $3::int8[]) AS n (key, scheduled_for)
+         CROSS JOIN LATERAL (
+           SELECT ctid FROM sched_run
+           WHERE ns = $1 AND key = n.key AND scheduled_for = n.scheduled_for OFFSET 0) AS at
+         WHERE r.ctid = at.ctid",
     )
     .bind(ns)
-    .bind(owner)
     .bind(keys)
     .bind(times)
-    .bind(fences)
     .bind(lease_until.as_millisecond())
-    .fetch_all(&mut **tx)
+    .execute(&mut **tx)
     .await?;
-    Ok(renewed.into_iter().collect())
+    Ok(())
 }
 
 /// Locks those of the runs that are still the owner's.
+///
+/// The subquery makes the planner look each of them up: of a table that has grown from nothing
+/// within seconds it has no statistics, and would read it whole. So it is with the updates below.
+/// By `state`, since `finished_at` would let it choose an index of all that is at work.
 pub(super) async fn lock_mine(
     tx: &mut Tx,
     ns: &str,
     owner: &str,
-    runs: &[FinishedRun],
+    runs: impl Iterator<Item = &RunId> + Clone,
 ) -> Result<HashSet<Place>, RowError> {
-    let places: Vec<Place> = runs.iter().map(|run| place(&run.id)).collect();
+    let places: Vec<Place> = runs.clone().map(place).collect();
     let (keys, times) = columns(&places);
-    let fences: Vec<i64> = runs.iter().map(|run| run.id.fence as i64).collect();
+    let fences: Vec<i64> = runs.map(|run| run.fence as i64).collect();
     let mine: Vec<Place> = sqlx::query_as(
         "SELECT r.key, r.scheduled_for
-         FROM sched_run AS r
-         JOIN unnest($3::text[], $4::int8[], $5::int8[]) AS n (key, scheduled_for, fence)
-           ON r.key = n.key AND r.scheduled_for = n.scheduled_for AND r.fence = n.fence
-         WHERE r.ns = $1 AND r.owner = $2 AND r.finished_at IS NULL
-         ORDER BY r.key, r.scheduled_for FOR UPDATE OF r",
+         FROM (
+           SELECT * FROM unnest($3::text[], $4::int8[], $5::int8[]) AS n (key, scheduled_for, fence)
+           ORDER BY key COLLATE \"C\", scheduled_for) AS n
+         CROSS JOIN LATERAL (
+           SELECT key, scheduled_for FROM sched_run
+           WHERE ns = $1 AND key = n.key AND scheduled_for = n.scheduled_for
+             AND fence = n.fence AND owner = $2 AND state <> 'done' FOR UPDATE) AS r",
     )
     .bind(ns)
     .bind(owner)
@@ -260,7 +250,10 @@ pub(super) async fn release(
     sqlx::query(
         "UPDATE sched_run AS r SET state = 'released', lease_until = $4
          FROM unnest($2::text[], $3::int8[]) AS n (key, scheduled_for)
-         WHERE r.ns = $1 AND r.key = n.key AND r.scheduled_for = n.scheduled_for",
+         CROSS JOIN LATERAL (
+           SELECT ctid FROM sched_run
+           WHERE ns = $1 AND key = n.key AND scheduled_for = n.scheduled_for OFFSET 0) AS at
+         WHERE r.ctid = at.ctid",
     )
     .bind(ns)
     .bind(keys)
@@ -289,7 +282,10 @@ pub(super) async fn end(
     sqlx::query(
         "UPDATE sched_run AS r SET state = 'done', finished_at = $5, outcome = n.outcome
          FROM unnest($2::text[], $3::int8[], $4::text[]) AS n (key, scheduled_for, outcome)
-         WHERE r.ns = $1 AND r.key = n.key AND r.scheduled_for = n.scheduled_for",
+         CROSS JOIN LATERAL (
+           SELECT ctid FROM sched_run
+           WHERE ns = $1 AND key = n.key AND scheduled_for = n.scheduled_for OFFSET 0) AS at
+         WHERE r.ctid = at.ctid",
     )
     .bind(ns)
     .bind(&keys)
@@ -307,30 +303,12 @@ pub(super) async fn end(
         jobs.extend(lock_all(tx, ns, &missing).await?);
     }
     let ended: HashSet<&str> = ends.iter().map(|end| &*end.place.0).collect();
-    jobs.retain(|key, row| row.is_some() && ended.contains(&**key));
-    count_active(tx, ns, jobs.values_mut().flatten()).await?;
-    for End { place, .. } in &ends {
-        if let Some(Some(row)) = jobs.get_mut(&place.0) {
-            // Counted without the runs that have just ended.
-            row.state.running += 1;
-        }
-    }
-    for End { place, outcome } in ends {
-        let Some(Some(row)) = jobs.get_mut(&place.0) else {
-            continue;
-        };
-        row.state.end(&row.job, now);
-        if let Ok(scheduled_for) = Timestamp::from_millisecond(place.1)
-            && outcome != Outcome::Superseded
-        {
-            row.last = Some(LastRun {
-                scheduled_for,
-                finished_at: now,
-                outcome,
-            });
-        }
-    }
-    save_states(tx, ns, jobs.values().flatten()).await
+    let jobs = jobs.into_iter().filter(|(key, _)| ended.contains(&**key));
+    let mut jobs: HashMap<String, JobRow> =
+        jobs.filter_map(|(key, row)| Some((key, row?))).collect();
+    count_active(tx, ns, jobs.values_mut()).await?;
+    go_on(&mut jobs, ends, now);
+    save_states(tx, ns, jobs.values()).await
 }
 
 fn columns(places: &[Place]) -> (Vec<&str>, Vec<i64>) {

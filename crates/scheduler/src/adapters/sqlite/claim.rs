@@ -1,43 +1,35 @@
-use super::super::job_row::JobRow;
-use super::rows::{
-    RowError, RunRow, Tx, abort_runs, end_run, end_unreadable_run, insert_run, take_numbers,
+use super::super::{
+    batch::{End, fence, place, start},
+    job_row::JobRow,
 };
-use crate::{ClaimRequest, JobKey, Outcome, Overlap, Run, RunId};
+use super::{
+    jobs::{RowError, Tx, save_states, take_numbers},
+    runs::{RunRow, abort_runs, end_runs, end_unreadable_run, insert_runs},
+};
+use crate::{ClaimRequest, JobKey, Outcome, Run};
 
-/// Claims what is due of a job.
-pub(super) async fn claim_job(
+/// Claims what is due of jobs.
+pub(super) async fn claim_jobs(
     tx: &mut Tx,
     request: &ClaimRequest,
-    mut row: JobRow,
+    mut jobs: Vec<JobRow>,
     runs: &mut Vec<Run>,
 ) -> Result<(), RowError> {
     let ns = &request.namespace;
     let limit = request.limit - runs.len();
-    let starts = row.state.claim(&row.job, request.now, request.grace, limit);
-    if !starts.is_empty() {
-        if row.job.policy.overlap == Overlap::Replace {
-            abort_runs(tx, ns, &row.job.key, request.now).await?;
-        }
-        let fence = take_numbers(tx, ns, starts.len()).await?;
-        for (start, fence) in starts.iter().zip(fence..) {
-            let run = Run {
-                id: RunId {
-                    key: row.job.key.clone(),
-                    scheduled_for: start.scheduled_for,
-                    fence,
-                },
-                generation: row.generation,
-                cause: start.cause,
-                policy: row.job.policy.clone(),
-            };
-            if insert_run(tx, request, &run).await? {
-                runs.push(run);
-            } else {
-                row.state.end(&row.job, request.now);
-            }
-        }
+    let (mut starting, replaced) = start(request, limit, &mut jobs);
+    for key in replaced {
+        abort_runs(tx, ns, &key.into(), request.now).await?;
     }
-    row.save_state(tx, ns).await?;
+    if !starting.is_empty() {
+        let first = take_numbers(tx, ns, starting.len()).await?;
+        for (run, number) in starting.iter_mut().zip(first..) {
+            run.id.fence = number;
+        }
+        let fences = insert_runs(tx, request, &starting).await?;
+        runs.extend(fence(request, starting, &fences, &mut jobs));
+    }
+    save_states(tx, ns, jobs.iter()).await?;
     Ok(())
 }
 
@@ -72,7 +64,8 @@ pub(super) async fn claim_again(
                 } else {
                     Outcome::Abandoned
                 };
-                end_run(tx, ns, &expired.id, &outcome, request.now).await?;
+                let place = place(&expired.id);
+                end_runs(tx, ns, vec![End { place, outcome }], request.now).await?;
             }
         }
     }
