@@ -22,6 +22,7 @@ pub(crate) struct Contender {
     /// How many operations a sample has, if it is not what fills it.
     operations: Option<u64>,
     at_most: Option<f64>,
+    within: Option<f64>,
 }
 
 /// How much is measured.
@@ -50,6 +51,8 @@ pub(crate) struct Measured {
     pub(crate) ours_by_it: Spread,
     /// What that should be at most.
     pub(crate) at_most: Option<f64>,
+    /// How many nanoseconds an operation should take at most.
+    pub(crate) within: Option<f64>,
 }
 
 /// The middle of a set of figures, and where most of them lie.
@@ -78,6 +81,12 @@ impl Sampling {
     pub(crate) const SINGLE: Self = Self {
         sample: Duration::ZERO,
         rounds: 41,
+    };
+
+    /// For what takes tens of milliseconds.
+    pub(crate) const FEW: Self = Self {
+        sample: Duration::ZERO,
+        rounds: 9,
     };
 }
 
@@ -151,6 +160,7 @@ impl Case {
                 nanos: Spread::of(own.clone()).median,
                 ours_by_it: Spread::of(ratios.collect()),
                 at_most: it.at_most,
+                within: it.within,
             }
         });
         Outcome {
@@ -168,6 +178,7 @@ impl Contender {
             is_threaded: false,
             operations: None,
             at_most: None,
+            within: None,
         }
     }
 
@@ -190,6 +201,12 @@ impl Contender {
     pub(crate) fn at_most(self, ratio: f64) -> Self {
         let at_most = Some(ratio);
         Self { at_most, ..self }
+    }
+
+    /// Sets the goal: how many nanoseconds an operation should take at most.
+    pub(crate) fn within(self, nanos: f64) -> Self {
+        let within = Some(nanos);
+        Self { within, ..self }
     }
 
     /// Runs this many operations and says how long they took.
@@ -219,6 +236,9 @@ impl Contender {
 impl Measured {
     /// Whether the goal is met, if there is one.
     pub(crate) fn is_met(&self) -> Option<bool> {
+        if let Some(within) = self.within {
+            return Some(self.nanos <= within);
+        }
         Some(self.ours_by_it.median <= self.at_most?)
     }
 }
@@ -255,6 +275,7 @@ impl fmt::Debug for Contender {
             .field("is_threaded", &self.is_threaded)
             .field("operations", &self.operations)
             .field("at_most", &self.at_most)
+            .field("within", &self.within)
             .finish_non_exhaustive()
     }
 }

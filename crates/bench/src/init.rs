@@ -1,7 +1,7 @@
 //! `init`: `steadfast-db-init`, `steadfast-lifecycle` and `steadfast-lease` against sqlx by itself
 //! and calls by hand.
 
-use crate::Cases;
+use crate::{Cases, Measure::Times};
 
 mod leases;
 mod postgres;
@@ -10,31 +10,34 @@ mod services;
 mod sqlite;
 
 pub(crate) const CASES: Cases = &[
-    ("database, get, ready", ready::get),
-    ("database, ensure_initialized, ready", ready::ensure),
+    ("database, get, ready", Times(ready::get)),
+    ("database, ensure_initialized, ready", Times(ready::ensure)),
     (
         "connect, 30 migrations and close, new SQLite file",
-        sqlite::new_file,
+        Times(sqlite::new_file),
     ),
     (
         "connect, nothing to migrate, close, SQLite file",
-        sqlite::up_to_date,
+        Times(sqlite::up_to_date),
     ),
     (
         "connect, 30 migrations and close, new Postgres database",
-        postgres::new_database,
+        Times(postgres::new_database),
     ),
     (
         "connect, nothing to migrate, close, Postgres database",
-        postgres::up_to_date,
+        Times(postgres::up_to_date),
     ),
     (
         "lifecycle, start and stop, by the number of services",
-        services::start_and_stop,
+        Times(services::start_and_stop),
     ),
-    ("lease, acquire and release, SQLite", leases::sqlite),
-    ("lease, acquire and release, Postgres", leases::postgres),
-    ("lease, acquire and release, Redis", leases::redis),
+    ("lease, acquire and release, SQLite", Times(leases::sqlite)),
+    (
+        "lease, acquire and release, Postgres",
+        Times(leases::postgres),
+    ),
+    ("lease, acquire and release, Redis", Times(leases::redis)),
 ];
 
 /// Thirty migrations of four statements: about what an application has.

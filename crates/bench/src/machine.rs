@@ -16,7 +16,7 @@ pub(crate) fn description() -> String {
     )
 }
 
-/// A package with the version that is locked, as in "lockable 0.2.0".
+/// A package with the version that is locked, the newest of several, as in "lockable 0.2.0".
 pub(crate) fn versioned(package: &str) -> String {
     match locked_version(LOCK, package) {
         Some(version) => format!("{package} {version}"),
@@ -25,7 +25,7 @@ pub(crate) fn versioned(package: &str) -> String {
 }
 
 fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
-    let (_, entry) = lock.split_once(&format!("\nname = \"{package}\"\nversion = \""))?;
+    let (_, entry) = lock.rsplit_once(&format!("\nname = \"{package}\"\nversion = \""))?;
     entry.split('"').next()
 }
 
@@ -57,8 +57,8 @@ mod tests {
     #[test]
     fn version_is_read_from_the_lock_file() {
         let lock = "[[package]]\nname = \"ab\"\nversion = \"1.2.3\"\n\n[[package]]\nname = \"b\"\n\
-             version = \"4.5.6\"\n";
-        assert_eq!(locked_version(lock, "b"), Some("4.5.6"));
+             version = \"4.5.6\"\n\n[[package]]\nname = \"b\"\nversion = \"7.8.9\"\n";
+        assert_eq!(locked_version(lock, "b"), Some("7.8.9"));
         assert_eq!(locked_version(lock, "c"), None);
     }
 
@@ -68,6 +68,8 @@ mod tests {
             "async_singleflight",
             "asyncband",
             "backon",
+            "cron",
+            "croner",
             "dashmap",
             "failsafe",
             "governor",
@@ -76,6 +78,7 @@ mod tests {
             "lockable",
             "moka",
             "tokio",
+            "tokio-cron-scheduler",
             "tower-resilience-circuitbreaker",
         ];
         for peer in peers {

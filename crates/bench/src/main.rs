@@ -5,23 +5,38 @@
 //! a machine that slows down for a while slows all of them down alike. The peers are dependencies
 //! of this crate only. With the feature `allocations` it counts those instead.
 
+mod figures;
 mod harness;
 mod init;
 mod machine;
 mod report;
 mod run;
+mod scheduler;
 mod sync;
 
 use std::{env, error::Error, process::ExitCode};
 
-use crate::harness::Case;
+use crate::{figures::Figures, harness::Case};
 
 /// The name of a case, which is the heading of its table, and what makes it.
-type NamedCase = (&'static str, fn() -> Result<Case, Box<dyn Error>>);
+type NamedCase = (&'static str, Measure);
 
 type Cases = &'static [NamedCase];
 
-const BENCHMARKS: [(&str, Cases); 2] = [("sync", sync::CASES), ("init", init::CASES)];
+/// How a case is measured.
+#[derive(Clone, Copy)]
+enum Measure {
+    /// The time of an operation, of contenders in turn.
+    Times(fn() -> Result<Case, Box<dyn Error>>),
+    /// Anything else, of contenders one after the other.
+    Once(fn() -> Result<Figures, Box<dyn Error>>),
+}
+
+const BENCHMARKS: [(&str, Cases); 3] = [
+    ("sync", sync::CASES),
+    ("init", init::CASES),
+    ("scheduler", scheduler::CASES),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -32,6 +47,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         [] => run(|_| true, ""),
+        ["--child", role, ref arguments @ ..] => scheduler::child(role, arguments),
         [name] => run(|known| known == name, ""),
         [name, filter] => run(|known| known == name, filter),
         _ => Err("expected the name of a benchmark and a part of the names of its cases".into()),
@@ -73,9 +89,18 @@ fn measure(cases: &[&NamedCase]) -> Result<(), Box<dyn Error>> {
     println!("{}\n", machine::description());
     let mut missed = String::new();
     for (name, case) in cases {
-        let outcome = case()?.measure();
-        println!("{}", report::table(name, &outcome));
-        missed += &report::missed(name, &outcome);
+        match case {
+            Measure::Times(case) => {
+                let outcome = case()?.measure();
+                println!("{}", report::table(name, &outcome));
+                missed += &report::missed(name, &outcome);
+            }
+            Measure::Once(figures) => {
+                let figures = figures()?;
+                println!("{}", figures.table(name));
+                missed += &figures.missed(name);
+            }
+        }
     }
     println!("Goals missed:\n\n{missed}");
     Ok(())
@@ -83,6 +108,9 @@ fn measure(cases: &[&NamedCase]) -> Result<(), Box<dyn Error>> {
 
 fn count(cases: &[&NamedCase]) -> Result<(), Box<dyn Error>> {
     for (name, case) in cases {
+        let Measure::Times(case) = case else {
+            continue;
+        };
         let counted = case()?.allocations();
         if !counted.is_empty() {
             println!("{}", report::allocations(name, &counted));

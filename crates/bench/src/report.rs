@@ -50,6 +50,9 @@ pub(crate) fn missed(name: &str, outcome: &Outcome) -> String {
         .iter()
         .filter(|it| it.is_met() == Some(false));
     let line = |it: &Measured| {
+        if let Some(within) = it.within {
+            return format!("- {name}: {} ns, not {within}\n", nanos(it.nanos));
+        }
         let (ratio, at_most) = (it.ours_by_it.median, it.at_most.unwrap_or_default());
         format!("- {name}: {ratio:.2} of {}, not {at_most}\n", it.name)
     };
@@ -66,9 +69,11 @@ fn nanos(nanos: f64) -> String {
 }
 
 fn goal(contender: &Measured) -> String {
-    match (contender.at_most, contender.is_met()) {
-        (Some(ratio), Some(true)) => format!("≤ {ratio}: met"),
-        (Some(ratio), _) => format!("≤ {ratio}: **missed**"),
+    let within = contender.within.map(|within| format!("≤ {within} ns"));
+    let ratio = contender.at_most.map(|ratio| format!("≤ {ratio}"));
+    match (within.or(ratio), contender.is_met()) {
+        (Some(goal), Some(true)) => goal + ": met",
+        (Some(goal), _) => goal + ": **missed**",
         (None, _) => String::new(),
     }
 }
@@ -89,9 +94,14 @@ mod tests {
                 p90: median + 0.1,
             },
             at_most,
+            within: None,
         };
+        let ours = measured("ours", 50.4, 1.0, None);
         let contenders = vec![
-            measured("ours", 50.4, 1.0, None),
+            Measured {
+                within: Some(50.0),
+                ..ours
+            },
             measured("peer", 100.0, 0.5, Some(0.7)),
             measured("other", 5.04, 10.0, Some(1.0)),
         ];
@@ -99,12 +109,12 @@ mod tests {
         let outcome = Outcome { note, contenders };
         assert_eq!(
             missed("a case", &outcome),
-            "- a case: 10.00 of other, not 1\n"
+            "- a case: 50 ns, not 50\n- a case: 10.00 of other, not 1\n"
         );
         assert_eq!(
             table("a case", &outcome),
             "### a case\n\n| contender | ns an operation | ours ÷ it (p10–p90) | goal |\n\
-             |---|---:|---:|---|\n| ours | 50 | – |  |\n\
+             |---|---:|---:|---|\n| ours | 50 | – | ≤ 50 ns: **missed** |\n\
              | peer | 100 | 0.50 (0.40–0.60) | ≤ 0.7: met |\n\
              | other | 5.0 | 10.00 (9.90–10.10) | ≤ 1: **missed** |\n\nMind this.\n"
         );

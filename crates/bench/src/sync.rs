@@ -1,6 +1,6 @@
 //! `sync`: the primitives of `steadfast-sync`.
 
-use crate::Cases;
+use crate::{Cases, Measure::Times};
 
 mod breaker;
 mod cancel_storm;
@@ -14,93 +14,93 @@ mod single_flight;
 pub(crate) const CASES: Cases = &[
     (
         "keyed lock and unlock, 1024 keys, one task",
-        keyed_lock::alone,
+        Times(keyed_lock::alone),
     ),
     (
         "keyed lock and unlock, one key, 8 tasks on 2 workers",
-        keyed_lock::one_key,
+        Times(keyed_lock::one_key),
     ),
     (
         "keyed lock and unlock, 1 key, 64 tasks on 2 workers",
-        keyed_lock::keys_1,
+        Times(keyed_lock::keys_1),
     ),
     (
         "keyed lock and unlock, 64 keys, 64 tasks on 2 workers",
-        keyed_lock::keys_64,
+        Times(keyed_lock::keys_64),
     ),
     (
         "keyed lock and unlock, 100 000 keys, 64 tasks on 2 workers",
-        keyed_lock::keys_100_000,
+        Times(keyed_lock::keys_100_000),
     ),
     (
         "keyed lock and unlock while other keys are held, one task",
-        keyed_lock::held_keys,
+        Times(keyed_lock::held_keys),
     ),
     (
         "cancel storm: 10 000 waiters of one key dropped in random order",
-        cancel_storm::peers,
+        Times(cancel_storm::peers),
     ),
     (
         "cancel storm: ours, by the number of waiters",
-        cancel_storm::linear,
+        Times(cancel_storm::linear),
     ),
     (
         "semaphore, acquire and release of one permit, one task",
-        semaphore::alone,
+        Times(semaphore::alone),
     ),
     (
         "semaphore, one permit in all, 8 tasks on 2 workers",
-        semaphore::contended,
+        Times(semaphore::contended),
     ),
     (
         "rate limiter, one unit, let through, one task",
-        rate_limiter::direct,
+        Times(rate_limiter::direct),
     ),
     (
         "rate limiter, one unit, let through, 2 tasks on 2 workers",
-        rate_limiter::direct_contended,
+        Times(rate_limiter::direct_contended),
     ),
     (
         "keyed rate limiter, 1024 keys, one unit, let through, one task",
-        rate_limiter::keyed,
+        Times(rate_limiter::keyed),
     ),
     (
         "keyed rate limiter, 1024 keys, 2 tasks on 2 workers",
-        rate_limiter::keyed_contended,
+        Times(rate_limiter::keyed_contended),
     ),
     (
         "keyed rate limiter, by the number of live keys",
-        rate_limiter::live_keys,
+        Times(rate_limiter::live_keys),
     ),
     (
         "circuit breaker, closed, failure rate, one task",
-        breaker::by_rate,
+        Times(breaker::by_rate),
     ),
     (
         "circuit breaker, closed, failure rate and slow calls, one task",
-        breaker::slow_calls,
+        Times(breaker::slow_calls),
     ),
     (
         "circuit breaker, closed, failures in a row, one task",
-        breaker::in_a_row,
+        Times(breaker::in_a_row),
     ),
     (
         "circuit breaker, closed, failure rate, 2 tasks on 2 workers",
-        breaker::contended,
+        Times(breaker::contended),
     ),
     (
         "single flight, leader alone, work that is ready at once, 1024 keys",
-        single_flight::alone,
+        Times(single_flight::alone),
     ),
     (
         "single flight, eight callers of one key, work that yields once",
-        single_flight::joined,
+        Times(single_flight::joined),
     ),
-    ("retry, first attempt succeeds at once", retry::alone),
-    ("init cell, get, ready", init_cell::get),
+    ("retry, first attempt succeeds at once", Times(retry::alone)),
+    ("init cell, get, ready", Times(init_cell::get)),
     (
         "init cell, get, ready, 2 tasks on 2 workers",
-        init_cell::get_contended,
+        Times(init_cell::get_contended),
     ),
-    ("init cell, cached handle, ready", init_cell::cached),
+    ("init cell, cached handle, ready", Times(init_cell::cached)),
 ];
