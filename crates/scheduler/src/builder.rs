@@ -161,6 +161,7 @@ impl SchedulerBuilder {
             handler: self.handler,
             clock: self.clock,
             locks,
+            removals: AsyncLock::new(),
             live: Live::default(),
             alarm: Alarm::new(),
             store_time: StoreTime::default(),

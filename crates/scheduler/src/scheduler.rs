@@ -65,6 +65,27 @@ impl Scheduler {
         running.is_some_and(|running| !running.is_stopping())
     }
 
+    /// Waits until the driver has died: it panicked, and nothing is claimed any more until
+    /// [`start`](Self::start) is called again, which runs what it left. Without a driver, or if it
+    /// is shut down, this never returns.
+    ///
+    /// A panic of the store, of the handler or of a run kills no driver; one of the clock does.
+    /// Watch for it to have the scheduler started again, or its process.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing.
+    pub async fn died(&self) {
+        let report = self.driver().as_ref().map(|driver| driver.report.clone());
+        if let Some(mut report) = report {
+            while report.changed().await.is_ok() {}
+            if report.borrow().is_none() {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Starts to claim and to run what is due. Does nothing if it is started; during a shutdown
     /// it waits for that to end and starts anew.
     ///
@@ -163,8 +184,14 @@ impl Scheduler {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, the job is removed or not.
+    /// Dropped before it is done, the job is removed or not, and if it is, a run of it that has
+    /// been claimed may start.
     pub async fn remove(&self, key: &JobKey) -> Result<bool, SchedulerError> {
+        // Whoever finds nothing to remove must not return before whoever has removed it has
+        // superseded its runs.
+        let turn = self.shared.removals.lock(key.clone()).await;
+        let turn = turn.map_err(|full| StoreError::transient("take removals in turn", full));
+        let _turn = turn.map_err(failed("remove", key))?;
         let remove = self.shared.store.remove(self.namespace(), key);
         let removed = in_time(remove).await.map_err(failed("remove", key))?;
         if let Some(generation) = removed {

@@ -15,8 +15,8 @@ use steadfast_sync::AsyncLock;
 use tokio::sync::Notify;
 
 use crate::{
-    JobHandler, JobStore, LockName, StoreError, driver::LONGEST_SLEEP, execution::panic_message,
-    live::Live, store_time::StoreTime,
+    JobHandler, JobKey, JobStore, LockName, StoreError, driver::LONGEST_SLEEP,
+    execution::panic_message, live::Live, store_time::StoreTime,
 };
 
 /// How long the store may take to answer.
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) handler: Handler,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) locks: Arc<AsyncLock<LockName>>,
+    /// Removals of one key, one after the other.
+    pub(crate) removals: AsyncLock<JobKey>,
     pub(crate) live: Live,
     pub(crate) alarm: Alarm,
     pub(crate) store_time: StoreTime,

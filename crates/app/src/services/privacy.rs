@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use steadfast_lifecycle::{Health, Service, ServiceError, ServiceSpec, StartContext, StopContext};
 use steadfast_scheduler::SchedulerError;
 
-use super::{assembly::Assembly, restarts, slot::Slot};
+use super::{assembly::Assembly, background::Background, restarts, slot::Slot};
 use crate::adapters::privacy::plan;
 
 /// How long a cleanup gets to finish its batch.
@@ -14,11 +14,15 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct PrivacyService {
     assembly: Slot<Assembly>,
+    watch: Background,
 }
 
 impl PrivacyService {
     pub(super) fn new(assembly: Slot<Assembly>) -> Self {
-        Self { assembly }
+        Self {
+            assembly,
+            watch: Background::default(),
+        }
     }
 }
 
@@ -31,7 +35,7 @@ impl Service for PrivacyService {
             .restart(restarts::of_privacy())
     }
 
-    async fn start(&self, _: StartContext) -> Result<(), ServiceError> {
+    async fn start(&self, cx: StartContext) -> Result<(), ServiceError> {
         let assembly = self.assembly.get()?;
         let recovered = assembly.privacy.recover().await;
         let cut_off = recovered.map_err(|error| {
@@ -49,10 +53,18 @@ impl Service for PrivacyService {
             restarts::start_failure(error, is_transient)
         })?;
         assembly.privacy_jobs.start().await;
+        let (jobs, reporter) = (assembly.privacy_jobs.clone(), cx.failure_reporter());
+        self.watch.begin(|stop| async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = jobs.died() => reporter.failed(restarts::driver_died()),
+            }
+        });
         Ok(())
     }
 
     async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
+        self.watch.end().await;
         if let Some(assembly) = self.assembly.peek() {
             let report = assembly.privacy_jobs.shutdown(GRACE).await;
             tracing::info!(?report, "privacy scheduler shut down");

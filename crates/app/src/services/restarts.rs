@@ -9,8 +9,8 @@
 //! | privacy | [`of_privacy`] | its start needs the database, which may be locked for a while; it can wait |
 //! | http | never | it fails of its address only; it follows what it requires |
 //!
-//! Where a service is only unhealthy, such as a scheduler whose driver has died, nothing is
-//! restarted but the process, by its supervisor.
+//! A scheduler whose driver has died is a failure of its service. Where a service is only unhealthy,
+//! nothing is restarted but the process, by its supervisor.
 
 use std::{error::Error, time::Duration};
 
@@ -30,6 +30,11 @@ pub(super) fn of_privacy() -> RestartPolicy {
         max_restarts: 30,
         within: Duration::from_secs(3_600),
     }
+}
+
+/// The driver of a scheduler panicked; a new one runs what it left.
+pub(super) fn driver_died() -> ServiceError {
+    ServiceError::transient("the scheduler's driver died")
 }
 
 /// Why a service does not start, with all that lies behind it: `/readyz` tells only the outermost

@@ -51,10 +51,14 @@ impl Service for SchedulerService {
             "jobs follow the schedules"
         );
         assembly.scheduler.start().await;
-        let sync = sync.clone();
+        let (sync, scheduler) = (sync.clone(), assembly.scheduler.clone());
+        let reporter = cx.failure_reporter();
         self.sync
             .begin_supervised(cx.failure_reporter(), |stop| async move {
-                sync.run(stop).await;
+                tokio::select! {
+                    () = sync.run(stop) => {}
+                    () = scheduler.died() => reporter.failed(restarts::driver_died()),
+                }
             });
         Ok(())
     }

@@ -13,7 +13,7 @@ use steadfast_scheduler::{
     Behaviour, Cause, Claimed, MemoryJobStore, Outcome, Recorder, RunNow, Scheduler,
     SchedulerError, StoreError,
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     faults::run,
@@ -98,7 +98,7 @@ async fn lease_of_a_run_is_kept_until_its_end_is_stored() {
     let fixture = Fixture::with(Arc::new(store), Behaviour::Succeed, |builder| builder);
     fixture.scheduler.start().await;
     fixture.handler.wait_for_ends(1).await;
-    let renewal = tokio::time::timeout(minutes(1), renewals.recv()).await;
+    let renewal = timeout(minutes(1), renewals.recv()).await;
     assert_eq!(renewal.unwrap().unwrap(), [run(1).id]);
 }
 
@@ -114,7 +114,7 @@ async fn health_is_told_during_a_shutdown_and_every_caller_gets_its_report() {
     }
     sleep(minutes(1)).await;
     let running = fixture.scheduler.is_running();
-    let running = tokio::time::timeout(Duration::from_secs(1), running).await;
+    let running = timeout(Duration::from_secs(1), running).await;
     assert_eq!(running, Ok(false));
     while let Some(report) = shutdowns.join_next().await {
         assert_eq!(report.unwrap().finished, 1);
@@ -184,7 +184,7 @@ async fn driver_that_died_is_noticed_and_a_new_one_runs_what_it_left() {
     scheduler.upsert(job("job", "0 1 * * *")).await.unwrap();
     handler.wait_for_fires(1).await;
     clock.armed.store(1, Ordering::SeqCst);
-    sleep(minutes(1)).await;
+    timeout(minutes(1), scheduler.died()).await.unwrap();
     assert!(!scheduler.is_running().await);
 
     handler.behave(Behaviour::Succeed);
@@ -192,6 +192,21 @@ async fn driver_that_died_is_noticed_and_a_new_one_runs_what_it_left() {
     let fires = handler.wait_for_fires(2).await;
     assert_eq!(fires[0].scheduled_for, fires[1].scheduled_for);
     assert!(fires[0].fence < fires[1].fence);
+    let died = timeout(minutes(1), scheduler.died()).await;
+    assert!(died.is_err(), "the new one is alive");
+}
+
+#[tokio::test(start_paused = true)]
+async fn driver_that_is_shut_down_has_not_died() {
+    let fixture = Fixture::started(Behaviour::Succeed).await;
+    let watching = fixture.scheduler.clone();
+    let mut watch = tokio::task::JoinSet::new();
+    watch.spawn(async move { timeout(minutes(2), watching.died()).await });
+    sleep(minutes(1)).await;
+    fixture.scheduler.shutdown(minutes(1)).await;
+    assert!(watch.join_next().await.unwrap().unwrap().is_err());
+    let died = timeout(minutes(1), fixture.scheduler.died()).await;
+    assert!(died.is_err(), "there is none");
 }
 
 #[tokio::test(start_paused = true)]

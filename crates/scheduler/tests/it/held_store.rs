@@ -1,5 +1,5 @@
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicU32, Ordering},
 };
 
@@ -9,20 +9,48 @@ use steadfast_scheduler::{
     ClaimRequest, Claimed, FinishedRun, Job, JobKey, JobStatus, JobStore, MemoryJobStore, RunId,
     RunNow, StoreError, Upserted,
 };
+use steadfast_testkit::Random;
 use tokio::sync::watch;
 
-/// A memory store whose replies to claims can be held back, and that can be made to panic.
+/// A memory store whose replies to claims can be held back, and that can be made to panic, and to
+/// dawdle.
 #[derive(Debug, Default)]
 pub(crate) struct HeldStore {
     inner: MemoryJobStore,
     hold: watch::Sender<bool>,
     held: watch::Sender<usize>,
     panics: AtomicU32,
+    dawdles: Option<Mutex<Random>>,
 }
 
 impl HeldStore {
     pub(crate) fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// One that lets others go first, a random number of times before and after what it does.
+    pub(crate) fn dawdling(random: Random) -> Self {
+        Self {
+            dawdles: Some(Mutex::new(random)),
+            ..Self::default()
+        }
+    }
+
+    async fn slowly<T>(&self, call: impl Future<Output = T>) -> T {
+        self.dawdle().await;
+        let answer = call.await;
+        self.dawdle().await;
+        answer
+    }
+
+    async fn dawdle(&self) {
+        let times = self.dawdles.as_ref().map_or(0, |random| {
+            let mut random = random.lock().unwrap();
+            random.below(4)
+        });
+        for _ in 0..times {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// From now on, claims that gave runs wait before they return.
@@ -61,11 +89,11 @@ impl HeldStore {
 impl JobStore for HeldStore {
     async fn upsert(&self, ns: &str, job: &Job, now: Timestamp) -> Result<Upserted, StoreError> {
         self.trap();
-        self.inner.upsert(ns, job, now).await
+        self.slowly(self.inner.upsert(ns, job, now)).await
     }
 
     async fn remove(&self, ns: &str, key: &JobKey) -> Result<Option<u64>, StoreError> {
-        self.inner.remove(ns, key).await
+        self.slowly(self.inner.remove(ns, key)).await
     }
 
     async fn set_paused(
@@ -75,7 +103,8 @@ impl JobStore for HeldStore {
         paused: bool,
         now: Timestamp,
     ) -> Result<Option<Upserted>, StoreError> {
-        self.inner.set_paused(ns, key, paused, now).await
+        self.slowly(self.inner.set_paused(ns, key, paused, now))
+            .await
     }
 
     async fn request_run(
@@ -84,12 +113,12 @@ impl JobStore for HeldStore {
         key: &JobKey,
         now: Timestamp,
     ) -> Result<RunNow, StoreError> {
-        self.inner.request_run(ns, key, now).await
+        self.slowly(self.inner.request_run(ns, key, now)).await
     }
 
     async fn claim_due(&self, request: &ClaimRequest) -> Result<Claimed, StoreError> {
         self.trap();
-        let claimed = self.inner.claim_due(request).await?;
+        let claimed = self.slowly(self.inner.claim_due(request)).await?;
         if !claimed.runs.is_empty() && *self.hold.borrow() {
             self.held.send_modify(|held| *held += 1);
             let mut hold = self.hold.subscribe();
@@ -105,7 +134,8 @@ impl JobStore for HeldStore {
         runs: &[RunId],
         lease_until: Timestamp,
     ) -> Result<Vec<RunId>, StoreError> {
-        self.inner.renew(ns, owner, runs, lease_until).await
+        self.slowly(self.inner.renew(ns, owner, runs, lease_until))
+            .await
     }
 
     async fn finish(
@@ -116,11 +146,11 @@ impl JobStore for HeldStore {
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
         self.trap();
-        self.inner.finish(ns, owner, runs, now).await
+        self.slowly(self.inner.finish(ns, owner, runs, now)).await
     }
 
     async fn next_due(&self, ns: &str) -> Result<Option<Timestamp>, StoreError> {
-        self.inner.next_due(ns).await
+        self.slowly(self.inner.next_due(ns)).await
     }
 
     async fn status(
@@ -129,10 +159,10 @@ impl JobStore for HeldStore {
         key: &JobKey,
         now: Timestamp,
     ) -> Result<Option<JobStatus>, StoreError> {
-        self.inner.status(ns, key, now).await
+        self.slowly(self.inner.status(ns, key, now)).await
     }
 
     async fn purge_runs(&self, ns: &str, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.inner.purge_runs(ns, before, limit).await
+        self.slowly(self.inner.purge_runs(ns, before, limit)).await
     }
 }

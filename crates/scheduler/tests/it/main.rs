@@ -22,4 +22,5 @@ mod oracle;
 mod postgres;
 mod sqlite;
 mod stores;
+mod stress;
 mod zones;
