@@ -6,7 +6,7 @@ mod runs;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{PgExecutor, PgPool, Row};
+use sqlx::{PgPool, Row};
 
 use self::{
     claim::{Taken, claim_expired, claim_jobs},
@@ -22,7 +22,7 @@ use crate::{
     StoreError, Upserted, Wake,
 };
 
-/// Every change is one such transaction: what it reads after it got its locks is what others have
+/// Everything happens in such transactions: what one reads after it got its locks is what others have
 /// committed before. Nobody waits for a lock for longer than a scheduler waits for the store, and
 /// a process that was stopped in the middle loses its locks.
 ///
@@ -84,12 +84,19 @@ impl PostgresJobStore {
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claimed, RowError> {
         let ns = &request.namespace;
+        let mut tx = self.begin().await?;
         // Most polls find nothing: they need no locks.
-        let first = next(&self.pool, ns).await?;
+        let first = next(&mut tx, ns).await?;
         let is_now = |instant: Option<Timestamp>| instant.is_some_and(|at| at <= request.now);
+        if !is_now(first.first()) {
+            tx.commit().await?;
+            return Ok(Claimed {
+                runs: Vec::new(),
+                next_due: first.first(),
+            });
+        }
         let mut rows = 0;
         if is_now(first.lease) {
-            let mut tx = self.begin().await?;
             let taken = claim_expired(&mut tx, request).await?;
             tx.commit().await?;
             if !taken.runs.is_empty() {
@@ -100,23 +107,25 @@ impl PostgresJobStore {
                 });
             }
             rows += taken.rows;
+            tx = self.begin().await?;
         }
         if is_now(first.job) {
-            let mut tx = self.begin().await?;
             let Taken { runs, rows: more } = claim_jobs(&mut tx, request).await?;
             // Before the commit: once there are claims, nothing may keep them from being returned.
             let next_due = if more >= request.limit || runs.len() >= request.limit {
                 Some(request.now)
             } else {
-                next(&mut *tx, ns).await?.first()
+                next(&mut tx, ns).await?.first()
             };
             tx.commit().await?;
             if !runs.is_empty() {
                 return Ok(Claimed { runs, next_due });
             }
             rows += more;
+            tx = self.begin().await?;
         }
-        let mut next_due = next(&self.pool, ns).await?.first();
+        let mut next_due = next(&mut tx, ns).await?.first();
+        tx.commit().await?;
         if rows == 0 && is_now(next_due) {
             next_due = request.now.checked_add(LOCKED).ok();
         }
@@ -305,8 +314,13 @@ impl JobStore for PostgresJobStore {
     }
 
     async fn next_due(&self, namespace: &str) -> Result<Option<Timestamp>, StoreError> {
-        let next = next(&self.pool, namespace).await;
-        next.map(Next::first)
+        let next = async {
+            let mut tx = self.begin().await?;
+            let next = next(&mut tx, namespace).await?;
+            tx.commit().await?;
+            Ok(next.first())
+        };
+        next.await
             .map_err(failed(&self.pool, "find what is due next"))
     }
 
@@ -317,6 +331,7 @@ impl JobStore for PostgresJobStore {
         now: Timestamp,
     ) -> Result<Option<JobStatus>, StoreError> {
         let status = async {
+            let mut tx = self.begin().await?;
             let row = sqlx::query(
                 "SELECT j.*, (SELECT COUNT(*) FROM sched_run AS r
                    WHERE r.ns = j.ns AND r.key = j.key AND r.finished_at IS NULL) AS running
@@ -324,8 +339,9 @@ impl JobStore for PostgresJobStore {
             )
             .bind(namespace)
             .bind(key.as_str())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *tx)
             .await?;
+            tx.commit().await?;
             let Some(row) = row else {
                 return Ok(None);
             };
@@ -351,6 +367,7 @@ impl JobStore for PostgresJobStore {
         limit: u32,
     ) -> Result<u64, StoreError> {
         let purge = async {
+            let mut tx = self.begin().await?;
             let done = sqlx::query(
                 "DELETE FROM sched_run WHERE ctid = ANY (ARRAY(
                    SELECT ctid FROM sched_run WHERE ns = $1 AND finished_at < $2
@@ -359,8 +376,9 @@ impl JobStore for PostgresJobStore {
             .bind(namespace)
             .bind(before.as_millisecond())
             .bind(i64::from(limit))
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await?;
+            tx.commit().await?;
             Ok(done.rows_affected())
         };
         purge.await.map_err(failed(&self.pool, "purge old runs"))
@@ -396,13 +414,13 @@ impl Next {
     }
 }
 
-async fn next(executor: impl PgExecutor<'_>, ns: &str) -> Result<Next, RowError> {
+async fn next(tx: &mut Tx, ns: &str) -> Result<Next, RowError> {
     let (job, lease): (Option<i64>, Option<i64>) = sqlx::query_as(
         "SELECT (SELECT MIN(due_at) FROM sched_job WHERE ns = $1 AND due_at IS NOT NULL),
            (SELECT MIN(lease_until) FROM sched_run WHERE ns = $1 AND finished_at IS NULL)",
     )
     .bind(ns)
-    .fetch_one(executor)
+    .fetch_one(&mut **tx)
     .await?;
     Ok(Next {
         job: job.map(nearest_instant),

@@ -19,6 +19,7 @@ mod invariants;
 mod killed;
 mod next_five;
 mod oracle;
+mod plans;
 mod postgres;
 mod sqlite;
 mod stores;
