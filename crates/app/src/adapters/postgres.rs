@@ -7,11 +7,13 @@
 mod account_store;
 mod notification_store;
 mod outbox_store;
+mod preference_store;
 mod privacy_store;
 mod schedule_store;
 mod user_log;
 
 pub use account_store::PostgresAccountStore;
 pub use notification_store::PostgresNotificationStore;
+pub use preference_store::PostgresPreferenceStore;
 pub use privacy_store::PostgresPrivacyStore;
 pub use schedule_store::PostgresScheduleStore;

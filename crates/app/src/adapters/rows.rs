@@ -15,7 +15,9 @@ use uuid::Uuid;
 use super::guarded_pool::{Judged, refusal};
 
 pub(super) use account::{scope_names, token, user};
-pub(super) use notification::{channel_names, event, notification, schedule, stored_schedule};
+pub(super) use notification::{
+    channel_names, event, notification, preferences, schedule, stored_schedule,
+};
 pub(super) use privacy::{outcome, report_json, run};
 
 /// A row, and how to read what columns hold.

@@ -11,10 +11,12 @@ mod notification_store;
 mod outbox_store;
 #[cfg(test)]
 mod plans;
+mod preference_store;
 mod privacy_store;
 mod schedule_store;
 
 pub use account_store::SqliteAccountStore;
 pub use notification_store::SqliteNotificationStore;
+pub use preference_store::SqlitePreferenceStore;
 pub use privacy_store::SqlitePrivacyStore;
 pub use schedule_store::SqliteScheduleStore;

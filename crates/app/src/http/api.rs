@@ -4,7 +4,7 @@ use http::Uri;
 use steadfast_clock::Clock;
 use steadfast_db_init::Status as DatabaseStatus;
 use steadfast_lifecycle::LifecycleHandle;
-use steadfast_notifications::{Notifications, Schedules};
+use steadfast_notifications::{Notifications, Schedules, UserPreferences};
 use steadfast_privacy::Privacy;
 use steadfast_scheduler::Scheduler;
 use steadfast_ws_hub::{Disconnect, Hub, Limits};
@@ -31,6 +31,8 @@ pub struct ApiParts {
     pub schedules: Arc<Schedules>,
     /// Users' notifications.
     pub notifications: Arc<Notifications>,
+    /// Users' preferences.
+    pub preferences: Arc<UserPreferences>,
     /// The leases that this process holds.
     pub leases: WatchedLeases,
     /// Retention and compliance.

@@ -1,6 +1,6 @@
 //! What the errors of the crates below become on the wire.
 
-use steadfast_notifications::{Invalid, NotificationError, ScheduleError};
+use steadfast_notifications::{Invalid, NotificationError, PreferencesError, ScheduleError};
 use steadfast_privacy::PrivacyError;
 
 use super::problem::{FieldError, Kind, Problem};
@@ -75,6 +75,21 @@ impl From<NotificationError> for Problem {
             NotificationError::KeyReused => Self::new(Kind::IdempotencyMismatch, detail),
             NotificationError::InFlight => Self::new(Kind::InFlight, detail),
             NotificationError::Store { ref source, .. } if source.is_transient() => {
+                Self::unavailable(&error)
+            }
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<PreferencesError> for Problem {
+    fn from(error: PreferencesError) -> Self {
+        let detail = error.to_string();
+        match error {
+            PreferencesError::Validate(invalid) => invalid.into(),
+            PreferencesError::VersionMismatch { .. } => Self::new(Kind::VersionMismatch, detail),
+            PreferencesError::Contended { .. } => Self::new(Kind::Conflict, detail),
+            PreferencesError::Store { ref source, .. } if source.is_transient() => {
                 Self::unavailable(&error)
             }
             _ => Self::internal(&error),

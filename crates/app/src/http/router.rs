@@ -18,7 +18,7 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Api, MAX_BODY, SESSION_COOKIE, admin, limits, notifications, privacy, probes,
+    Api, MAX_BODY, SESSION_COOKIE, admin, limits, notifications, preferences, privacy, probes,
     problem::{self, Kind, Problem, ProblemBody},
     request_id, schedules, session, setup, tokens, users, web, ws,
 };
@@ -118,6 +118,7 @@ fn api_v1() -> OpenApiRouter<Api> {
         .merge(tokens::routes())
         .merge(schedules::routes())
         .merge(notifications::routes())
+        .merge(preferences::routes())
         .merge(privacy::routes())
         .merge(admin::routes())
         .merge(ws::routes());

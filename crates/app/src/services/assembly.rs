@@ -3,7 +3,7 @@ use std::sync::Arc;
 use steadfast_clock::Clock;
 use steadfast_notifications::{
     IdSource, Notifications, OutboxRelay, OutboxSignal, ScheduleFired, SchedulerJobs, Schedules,
-    V7Ids,
+    UserPreferences, V7Ids,
 };
 use steadfast_privacy::Privacy;
 use steadfast_scheduler::Scheduler;
@@ -38,6 +38,7 @@ pub(super) struct Assembly {
     pub(super) accounts: Arc<Accounts>,
     pub(super) hub: Hub,
     pub(super) notifications: Arc<Notifications>,
+    pub(super) preferences: Arc<UserPreferences>,
     pub(super) schedules: Arc<Schedules>,
     pub(super) scheduler: Scheduler,
     pub(super) relay: OutboxRelay,
@@ -74,8 +75,10 @@ impl Assembly {
 
         let signal = OutboxSignal::new();
         let users = Arc::new(AccountUsers::new(stores.accounts));
-        let notifications =
-            Notifications::new(store, users, ids.clone(), signal.clone()).with_clock(clock.clone());
+        let notifications = Notifications::new(store, users, ids.clone(), signal.clone())
+            .with_preferences(stores.preferences.clone())
+            .with_clock(clock.clone());
+        let preferences = UserPreferences::new(stores.preferences).with_clock(clock.clone());
         let notifications = Arc::new(notifications);
         let relay =
             OutboxRelay::builder(stores.outbox, Arc::new(HubPush::new(hub.clone())), signal)
@@ -111,6 +114,7 @@ impl Assembly {
             accounts,
             hub,
             notifications,
+            preferences: Arc::new(preferences),
             schedules: Arc::new(schedules),
             scheduler,
             relay,

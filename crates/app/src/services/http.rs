@@ -55,6 +55,7 @@ impl HttpService {
             accounts: assembly.accounts.clone(),
             schedules: assembly.schedules.clone(),
             notifications: assembly.notifications.clone(),
+            preferences: assembly.preferences.clone(),
             leases: assembly.leases.clone(),
             privacy: assembly.privacy.clone(),
             privacy_jobs: assembly.privacy_jobs.clone(),

@@ -6,7 +6,7 @@ use steadfast_db_init::SqlitePools;
 use steadfast_lease::{
     LockBackend, PostgresBackend as PostgresLeases, SqliteBackend as SqliteLeases,
 };
-use steadfast_notifications::{NotificationStore, OutboxStore, ScheduleStore};
+use steadfast_notifications::{NotificationStore, OutboxStore, PreferenceStore, ScheduleStore};
 use steadfast_privacy::{RetentionStore, RunLog};
 use steadfast_scheduler::{JobStore, PostgresJobStore, SqliteJobStore};
 
@@ -15,11 +15,12 @@ use crate::{
     adapters::{
         Guarded, GuardedJobStore, GuardedPool,
         postgres::{
-            PostgresAccountStore, PostgresNotificationStore, PostgresPrivacyStore,
-            PostgresScheduleStore,
+            PostgresAccountStore, PostgresNotificationStore, PostgresPreferenceStore,
+            PostgresPrivacyStore, PostgresScheduleStore,
         },
         sqlite::{
-            SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore, SqliteScheduleStore,
+            SqliteAccountStore, SqliteNotificationStore, SqlitePreferenceStore, SqlitePrivacyStore,
+            SqliteScheduleStore,
         },
     },
 };
@@ -34,6 +35,7 @@ pub(super) struct Stores {
     pub(super) schedules: Arc<dyn ScheduleStore>,
     pub(super) notifications: Arc<dyn NotificationStore>,
     pub(super) outbox: Arc<dyn OutboxStore>,
+    pub(super) preferences: Arc<dyn PreferenceStore>,
     pub(super) retention: Arc<dyn RetentionStore>,
     pub(super) runs: Arc<dyn RunLog>,
     pub(super) jobs: Arc<dyn JobStore>,
@@ -50,6 +52,8 @@ impl Stores {
         let (read, write) = both();
         let privacy = Arc::new(SqlitePrivacyStore::new(read, write));
         let (read, write) = both();
+        let preferences = Arc::new(SqlitePreferenceStore::new(read, write));
+        let (read, write) = both();
         let accounts = Arc::new(SqliteAccountStore::new(read, write));
         let (read, write) = both();
         let schedules = Arc::new(SqliteScheduleStore::new(read, write));
@@ -62,6 +66,7 @@ impl Stores {
             schedules,
             notifications: notifications.clone(),
             outbox: notifications,
+            preferences,
             retention: privacy.clone(),
             runs: privacy,
             jobs: Arc::new(jobs),
@@ -78,9 +83,10 @@ impl Stores {
             kind: "postgres",
             pools: vec![Arc::new(guarded.clone())],
             accounts: Arc::new(PostgresAccountStore::new(guarded.clone())),
-            schedules: Arc::new(PostgresScheduleStore::new(guarded)),
+            schedules: Arc::new(PostgresScheduleStore::new(guarded.clone())),
             notifications: notifications.clone(),
             outbox: notifications,
+            preferences: Arc::new(PostgresPreferenceStore::new(guarded.clone())),
             retention: privacy.clone(),
             runs: privacy,
             jobs: Arc::new(jobs),

@@ -15,6 +15,8 @@ mod live;
 mod notifications;
 mod postgres;
 mod postgres_stores;
+mod preference_stores;
+mod preferences;
 mod privacy_lock;
 mod process;
 mod readme;

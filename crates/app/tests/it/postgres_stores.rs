@@ -29,16 +29,16 @@ use crate::{
 };
 
 /// A database with all tables, on a server of its own.
-struct Stores {
+pub(crate) struct Stores {
     server: PrivatePostgres,
     _database: Database<PostgresBackend>,
     pool: Arc<PgPool>,
-    ids: Arc<V7Ids>,
+    pub(crate) ids: Arc<V7Ids>,
 }
 
 impl Stores {
     /// None where Postgres is not installed.
-    async fn open() -> Option<Self> {
+    pub(crate) async fn open() -> Option<Self> {
         let server = server_or_skip(PrivatePostgres::start().await)?;
         let database = database(&server.url());
         let pool = database.initialize().await.unwrap();
@@ -51,7 +51,7 @@ impl Stores {
         })
     }
 
-    fn guarded(&self) -> GuardedPool<Postgres> {
+    pub(crate) fn guarded(&self) -> GuardedPool<Postgres> {
         guarded(&self.pool)
     }
 

@@ -3,9 +3,10 @@
 /// Times are microseconds since the epoch. `user_log` is a user's counters and, by its last
 /// columns, the outbox: a user with events that were not pushed yet has an `available_at`.
 /// Users are accounts of somebody else's table, which is deliberately not referred to.
-pub const NOTIFICATION_MIGRATIONS: &[(u32, &str, &str)] = &[(
-    1,
-    "CREATE TABLE schedule (
+pub const NOTIFICATION_MIGRATIONS: &[(u32, &str, &str)] = &[
+    (
+        1,
+        "CREATE TABLE schedule (
         id BLOB PRIMARY KEY,
         user_id BLOB NOT NULL,
         version INTEGER NOT NULL,
@@ -81,7 +82,7 @@ pub const NOTIFICATION_MIGRATIONS: &[(u32, &str, &str)] = &[(
         epoch TEXT NOT NULL
     ) STRICT;
     INSERT INTO event_epoch VALUES (1, lower(hex(randomblob(8))));",
-    "CREATE TABLE schedule (
+        "CREATE TABLE schedule (
         id UUID PRIMARY KEY,
         user_id UUID NOT NULL,
         version BIGINT NOT NULL,
@@ -157,4 +158,26 @@ pub const NOTIFICATION_MIGRATIONS: &[(u32, &str, &str)] = &[(
         epoch TEXT NOT NULL
     );
     INSERT INTO event_epoch VALUES (1, left(replace(gen_random_uuid()::text, '-', ''), 16));",
-)];
+    ),
+    (
+        2,
+        "CREATE TABLE preference (
+        user_id BLOB PRIMARY KEY,
+        version INTEGER NOT NULL,
+        tz TEXT NOT NULL,
+        quiet_hours TEXT,
+        digest TEXT,
+        channels TEXT NOT NULL,
+        updated_at INTEGER
+    ) STRICT;",
+        "CREATE TABLE preference (
+        user_id UUID PRIMARY KEY,
+        version BIGINT NOT NULL,
+        tz TEXT NOT NULL,
+        quiet_hours TEXT,
+        digest TEXT,
+        channels TEXT NOT NULL,
+        updated_at BIGINT
+    );",
+    ),
+];

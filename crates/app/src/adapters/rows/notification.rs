@@ -1,5 +1,5 @@
 use steadfast_notifications::{
-    ChannelKind, Dialect, Misfire, Notification, NotificationId, Schedule, ScheduleId,
+    ChannelKind, Dialect, Misfire, Notification, NotificationId, Preferences, Schedule, ScheduleId,
     StoredSchedule, UserEvent, UserId,
 };
 
@@ -15,8 +15,6 @@ pub(in crate::adapters) fn stored_schedule(row: &impl Columns) -> sqlx::Result<S
 
 /// Reads a schedule.
 pub(in crate::adapters) fn schedule(row: &impl Columns) -> sqlx::Result<Schedule> {
-    let channels = row.text("channels")?.split(' ').map(ChannelKind::from_name);
-    let channels = channels.collect::<Option<_>>();
     Ok(Schedule {
         id: ScheduleId::new(row.id("id")?),
         version: row.number("version")?,
@@ -26,7 +24,7 @@ pub(in crate::adapters) fn schedule(row: &impl Columns) -> sqlx::Result<Schedule
         tz: row.text("tz")?.to_owned(),
         title: row.text("title")?.to_owned(),
         body: row.text("body")?.to_owned(),
-        channels: channels.ok_or_else(|| broken("channel", "is unknown"))?,
+        channels: channels(row)?,
         misfire: row.named("misfire", Misfire::from_name)?,
         enabled: row.flag("enabled")?,
         created_at: row.time("created_at")?,
@@ -34,14 +32,25 @@ pub(in crate::adapters) fn schedule(row: &impl Columns) -> sqlx::Result<Schedule
     })
 }
 
-/// A schedule's channels, as their column holds them.
-pub(in crate::adapters) fn channel_names(schedule: &Schedule) -> String {
-    let names: Vec<_> = schedule
-        .channels
-        .iter()
-        .map(|channel| channel.name())
-        .collect();
+/// Kinds of channels, as their column holds them.
+pub(in crate::adapters) fn channel_names(channels: &[ChannelKind]) -> String {
+    let names: Vec<_> = channels.iter().map(|channel| channel.name()).collect();
     names.join(" ")
+}
+
+/// Reads a user's preferences.
+pub(in crate::adapters) fn preferences(row: &impl Columns) -> sqlx::Result<Preferences> {
+    Ok(Preferences {
+        tz: row.text("tz")?.to_owned(),
+        quiet_hours: row
+            .optional_text("quiet_hours")?
+            .map(from_json)
+            .transpose()?,
+        digest: row.optional_text("digest")?.map(from_json).transpose()?,
+        channels: channels(row)?,
+        version: row.number("version")?,
+        updated_at: row.optional_time("updated_at")?,
+    })
 }
 
 /// Reads a notification.
@@ -69,4 +78,10 @@ pub(in crate::adapters) fn event(
     let offset = row.number("position")?;
     let payload = from_json(row.text("payload")?);
     Ok((offset, payload.map(|payload| UserEvent { offset, payload })))
+}
+
+fn channels(row: &impl Columns) -> sqlx::Result<Vec<ChannelKind>> {
+    let names = row.text("channels")?.split(' ');
+    let channels: Option<_> = names.map(ChannelKind::from_name).collect();
+    channels.ok_or_else(|| broken("channel", "is unknown"))
 }
