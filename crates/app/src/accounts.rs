@@ -2,6 +2,7 @@
 
 mod credential;
 mod error;
+mod leaving;
 mod login_limits;
 mod password;
 mod ports;

@@ -3,10 +3,13 @@
 pub mod accounts;
 pub mod hub;
 pub mod leases;
+pub mod personal;
 pub mod postgres;
 pub mod privacy;
 pub mod sqlite;
+pub mod tombstones;
 
+mod erasures;
 mod guarded_pool;
 mod job_store;
 mod migrations;

@@ -78,7 +78,8 @@ pub struct Token {
 
 /// Where users, sessions and tokens are kept.
 ///
-/// Each call is one transaction, durable when it returns.
+/// Each call is one transaction, durable when it returns. A user whose erasure is under way is not
+/// found any more, and neither are their sessions and tokens.
 ///
 /// # Cancel safety
 ///
@@ -92,6 +93,13 @@ pub trait AccountStore: Send + Sync {
     ///
     /// If the store fails.
     async fn has_admin(&self) -> Result<bool, StoreError>;
+
+    /// Whether there is another administrator than `id`, of whom nobody has asked to be erased.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    async fn has_admin_besides(&self, id: Uuid) -> Result<bool, StoreError>;
 
     /// Stores the first administrator, unless there is one: of any number of concurrent calls one
     /// answers `true`.

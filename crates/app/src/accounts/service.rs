@@ -11,7 +11,7 @@ use super::{
 };
 
 /// How long a session lasts.
-const SESSION: SignedDuration = SignedDuration::from_hours(30 * 24);
+pub(super) const SESSION: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// The longest life of a token that has one.
 const TOKEN_DAYS: std::ops::RangeInclusive<u32> = 1..=3650;
@@ -21,7 +21,7 @@ const TOKEN_PREFIX: &str = "sf_";
 
 /// Everything that is done with users, sessions and tokens: the rules, over an [`AccountStore`].
 pub struct Accounts {
-    store: Arc<dyn AccountStore>,
+    pub(super) store: Arc<dyn AccountStore>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     passwords: Passwords,
@@ -146,19 +146,8 @@ impl Accounts {
         password: &str,
     ) -> Result<LoggedIn, AccountError> {
         let username = Username::parse(username).map_err(|_| AccountError::WrongPassword)?;
-        self.limits.check(from, &username)?;
-        let stored = self.store.user_by_name(&username).await?;
-        let hash = stored.as_ref().map(|stored| stored.password.as_str());
-        let fits = self.passwords.verify(password, hash).await?;
-        // Again: of many guesses at the same time, those behind the limit must not count.
-        self.limits.check(from, &username)?;
-        match stored {
-            Some(stored) if fits => self.begin_session(stored.user).await,
-            _ => {
-                self.limits.failed(from, &username);
-                Err(AccountError::WrongPassword)
-            }
-        }
+        let user = self.check_password(from, &username, password).await?;
+        self.begin_session(user).await
     }
 
     /// Ends a session.
@@ -355,6 +344,28 @@ impl Accounts {
         }
     }
 
+    /// The user whose name and password these are.
+    pub(super) async fn check_password(
+        &self,
+        from: IpAddr,
+        username: &Username,
+        password: &str,
+    ) -> Result<User, AccountError> {
+        self.limits.check(from, username)?;
+        let stored = self.store.user_by_name(username).await?;
+        let hash = stored.as_ref().map(|stored| stored.password.as_str());
+        let fits = self.passwords.verify(password, hash).await?;
+        // Again: of many guesses at the same time, those behind the limit must not count.
+        self.limits.check(from, username)?;
+        match stored {
+            Some(stored) if fits => Ok(stored.user),
+            _ => {
+                self.limits.failed(from, username);
+                Err(AccountError::WrongPassword)
+            }
+        }
+    }
+
     async fn new_user(
         &self,
         username: &str,
@@ -394,7 +405,7 @@ impl Accounts {
         })
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         let now = Timestamp::try_from(self.clock.wall()).unwrap_or(Timestamp::MAX);
         // As precise as it is stored, so that an answer says what a later one will say.
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)

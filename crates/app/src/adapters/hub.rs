@@ -4,10 +4,13 @@ use std::{sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use steadfast_notifications::{NotificationStore, Push, UserEvent, UserId};
+use steadfast_privacy::Connections;
 use steadfast_ws_hub::{
-    AuthenticateError, Authenticator, Authorizer, Handshake, History, HistoryPage, Hub, Identity,
-    MemoryHistory, Payload, PortError, Publication, StreamPosition,
+    AuthenticateError, Authenticator, Authorizer, Disconnect, Handshake, History, HistoryPage, Hub,
+    Identity, MemoryHistory, Payload, PortError, Publication, StreamPosition,
 };
+
+use uuid::Uuid;
 
 use crate::accounts::{AccountError, Accounts, Principal, Scope};
 
@@ -182,6 +185,29 @@ impl Push for HubPush {
             .publish_at(&format!("{USER}{user}"), publication, epoch)
             .map(drop)
             .map_err(PortError::transient)
+    }
+}
+
+/// Closes the connections of users who are erased.
+#[derive(Clone, Debug)]
+pub struct HubConnections {
+    hub: Hub,
+}
+
+impl HubConnections {
+    /// Those of `hub`.
+    #[must_use]
+    pub fn new(hub: Hub) -> Self {
+        Self { hub }
+    }
+}
+
+#[async_trait]
+impl Connections for HubConnections {
+    async fn close(&self, user: Uuid) {
+        let user = user.to_string();
+        let why = Disconnect::FORCE_NO_RECONNECT;
+        self.hub.disconnect(user.as_str(), why);
     }
 }
 

@@ -5,15 +5,19 @@
 //! `uuid`s; a page begins after the nil UUID and ends before the largest one, which are no ids.
 
 mod account_store;
+mod erasure_store;
 mod notification_store;
 mod outbox_store;
+mod personal_store;
 mod preference_store;
 mod privacy_store;
 mod schedule_store;
 mod user_log;
 
 pub use account_store::PostgresAccountStore;
+pub use erasure_store::PostgresErasureStore;
 pub use notification_store::PostgresNotificationStore;
+pub use personal_store::PostgresPersonalStore;
 pub use preference_store::PostgresPreferenceStore;
 pub use privacy_store::PostgresPrivacyStore;
 pub use schedule_store::PostgresScheduleStore;

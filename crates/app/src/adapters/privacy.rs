@@ -9,10 +9,11 @@ use steadfast_scheduler::{
     Cause, Dialect, Fire, Job, JobError, JobHandler, JobKey, Scheduler, SchedulerError, Spec,
 };
 
-/// Cleanup every night at two, compliance on Sundays at three, both in UTC.
-const PLAN: [(Operation, &str); 2] = [
+/// Cleanup every night at two, compliance on Sundays at three, both in UTC; erasure every hour.
+const PLAN: [(Operation, &str); 3] = [
     (Operation::Cleanup, "0 2 * * *"),
     (Operation::Compliance, "0 3 * * 0"),
+    (Operation::Erasure, "17 * * * *"),
 ];
 
 /// Longer than [`Privacy`] allows itself, so that it is the operation that ends and says how.

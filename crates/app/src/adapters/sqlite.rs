@@ -5,10 +5,12 @@
 //! from its beginning. Ids are the sixteen bytes of a UUID.
 
 mod account_store;
+mod erasure_store;
 mod event_log;
 mod group_commit;
 mod notification_store;
 mod outbox_store;
+mod personal_store;
 #[cfg(test)]
 mod plans;
 mod preference_store;
@@ -16,7 +18,9 @@ mod privacy_store;
 mod schedule_store;
 
 pub use account_store::SqliteAccountStore;
+pub use erasure_store::SqliteErasureStore;
 pub use notification_store::SqliteNotificationStore;
+pub use personal_store::SqlitePersonalStore;
 pub use preference_store::SqlitePreferenceStore;
 pub use privacy_store::SqlitePrivacyStore;
 pub use schedule_store::SqliteScheduleStore;

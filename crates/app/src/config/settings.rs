@@ -106,6 +106,12 @@ impl Config {
         self.data_dir.join("setup-token")
     }
 
+    /// The file that remembers who was erased.
+    #[must_use]
+    pub fn erasure_log(&self) -> PathBuf {
+        self.data_dir.join("erasures.log")
+    }
+
     /// Whether cookies are sent over TLS only.
     #[must_use]
     pub fn is_public_https(&self) -> bool {

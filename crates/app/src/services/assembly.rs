@@ -5,7 +5,7 @@ use steadfast_notifications::{
     IdSource, Notifications, OutboxRelay, OutboxSignal, ScheduleFired, SchedulerJobs, Schedules,
     UserPreferences, V7Ids,
 };
-use steadfast_privacy::Privacy;
+use steadfast_privacy::{Erasures, Privacy};
 use steadfast_scheduler::Scheduler;
 use steadfast_ws_hub::{Hub, MemoryHistory};
 
@@ -15,9 +15,11 @@ use crate::{
     adapters::{
         Guarded,
         accounts::AccountUsers,
-        hub::{ChannelHistory, HubPush, TokenAuthenticator, TopicAuthorizer},
+        hub::{ChannelHistory, HubConnections, HubPush, TokenAuthenticator, TopicAuthorizer},
         leases::WatchedLeases,
+        personal::PersonalExport,
         privacy::PrivacyRuns,
+        tombstones::TombstoneFile,
     },
     config::Config,
 };
@@ -44,6 +46,8 @@ pub(super) struct Assembly {
     pub(super) relay: OutboxRelay,
     pub(super) leases: WatchedLeases,
     pub(super) privacy: Arc<Privacy>,
+    pub(super) erasures: Erasures,
+    pub(super) export: Arc<dyn PersonalExport>,
     pub(super) privacy_jobs: Scheduler,
 }
 
@@ -98,9 +102,17 @@ impl Assembly {
 
         let leases = WatchedLeases::new(stores.leases, clock.clone());
         let locks = Arc::new(leases.clone());
+        let erasures = Erasures::new(
+            stores.erasures,
+            stores.personal,
+            Arc::new(HubConnections::new(hub.clone())),
+            Arc::new(TombstoneFile::new(config.erasure_log())),
+        )?;
+        let erasures = erasures.clock(clock.clone());
         let privacy = Privacy::builder(stores.retention, stores.runs, locks)
             .owner(format!("steadfast serve, process {}", std::process::id()))
             .clock(clock.clone())
+            .erasures(erasures.clone())
             .build()?;
         let privacy = Arc::new(privacy);
         let runs = Arc::new(Measured::new(PRIVACY, PrivacyRuns::new(privacy.clone())));
@@ -120,6 +132,8 @@ impl Assembly {
             relay,
             leases,
             privacy,
+            erasures,
+            export: stores.export,
             privacy_jobs,
         })
     }

@@ -78,8 +78,11 @@ impl<B: Backend> Service for DatabaseService<B> {
         }
         let stores = (self.stores)(&pool, &self.clock).map_err(ServiceError::permanent)?;
         let assembly = Assembly::new(stores, &self.config, &self.clock);
-        self.assembly
-            .fill(assembly.map_err(ServiceError::permanent)?);
+        let assembly = assembly.map_err(ServiceError::permanent)?;
+        // Before anybody is let in: the database may be older than what was erased from it.
+        let erasures = assembly.erasures.clone().pause(Duration::ZERO);
+        erasures.reapply().await.map_err(ServiceError::permanent)?;
+        self.assembly.fill(assembly);
         Ok(())
     }
 

@@ -7,20 +7,22 @@ use steadfast_lease::{
     LockBackend, PostgresBackend as PostgresLeases, SqliteBackend as SqliteLeases,
 };
 use steadfast_notifications::{NotificationStore, OutboxStore, PreferenceStore, ScheduleStore};
-use steadfast_privacy::{RetentionStore, RunLog};
+use steadfast_privacy::{ErasureStore, PersonalData, RetentionStore, RunLog};
 use steadfast_scheduler::{JobStore, PostgresJobStore, SqliteJobStore};
 
 use crate::{
     accounts::AccountStore,
     adapters::{
         Guarded, GuardedJobStore, GuardedPool,
+        personal::PersonalExport,
         postgres::{
-            PostgresAccountStore, PostgresNotificationStore, PostgresPreferenceStore,
-            PostgresPrivacyStore, PostgresScheduleStore,
+            PostgresAccountStore, PostgresErasureStore, PostgresNotificationStore,
+            PostgresPersonalStore, PostgresPreferenceStore, PostgresPrivacyStore,
+            PostgresScheduleStore,
         },
         sqlite::{
-            SqliteAccountStore, SqliteNotificationStore, SqlitePreferenceStore, SqlitePrivacyStore,
-            SqliteScheduleStore,
+            SqliteAccountStore, SqliteErasureStore, SqliteNotificationStore, SqlitePersonalStore,
+            SqlitePreferenceStore, SqlitePrivacyStore, SqliteScheduleStore,
         },
     },
 };
@@ -38,6 +40,9 @@ pub(super) struct Stores {
     pub(super) preferences: Arc<dyn PreferenceStore>,
     pub(super) retention: Arc<dyn RetentionStore>,
     pub(super) runs: Arc<dyn RunLog>,
+    pub(super) erasures: Arc<dyn ErasureStore>,
+    pub(super) personal: Arc<dyn PersonalData>,
+    pub(super) export: Arc<dyn PersonalExport>,
     pub(super) jobs: Arc<dyn JobStore>,
     /// In the database, so that the operations of another process on it are kept out too.
     pub(super) leases: Arc<dyn LockBackend>,
@@ -58,6 +63,10 @@ impl Stores {
         let (read, write) = both();
         let schedules = Arc::new(SqliteScheduleStore::new(read, write));
         let (read, write) = both();
+        let erasures = Arc::new(SqliteErasureStore::new(read, write));
+        let (read, write) = both();
+        let personal = Arc::new(SqlitePersonalStore::new(read, write));
+        let (read, write) = both();
         let jobs = GuardedJobStore::new(read, write, SqliteJobStore::new);
         Ok(Self {
             kind: "sqlite",
@@ -69,6 +78,9 @@ impl Stores {
             preferences,
             retention: privacy.clone(),
             runs: privacy,
+            erasures,
+            personal: personal.clone(),
+            export: personal,
             jobs: Arc::new(jobs),
             leases: Arc::new(SqliteLeases::new(pools.writer.clone())),
         })
@@ -78,6 +90,7 @@ impl Stores {
         let guarded = GuardedPool::one(pool, clock)?;
         let notifications = Arc::new(PostgresNotificationStore::new(guarded.clone()));
         let privacy = Arc::new(PostgresPrivacyStore::new(guarded.clone()));
+        let personal = Arc::new(PostgresPersonalStore::new(guarded.clone()));
         let jobs = GuardedJobStore::new(guarded.clone(), guarded.clone(), PostgresJobStore::new);
         Ok(Self {
             kind: "postgres",
@@ -89,6 +102,9 @@ impl Stores {
             preferences: Arc::new(PostgresPreferenceStore::new(guarded.clone())),
             retention: privacy.clone(),
             runs: privacy,
+            erasures: Arc::new(PostgresErasureStore::new(guarded.clone())),
+            personal: personal.clone(),
+            export: personal,
             jobs: Arc::new(jobs),
             leases: Arc::new(PostgresLeases::new(pool.clone())),
         })

@@ -1,7 +1,10 @@
-/// The tables of the privacy runs: `(version, SQLite, Postgres)`.
-pub const PRIVACY_MIGRATIONS: &[(u32, &str, &str)] = &[(
-    1,
-    "CREATE TABLE privacy_run (
+/// The tables of the privacy runs, of erasures and of backups: `(version, SQLite, Postgres)`.
+///
+/// `present_account` has whoever is not being erased: what authenticates reads that.
+pub const PRIVACY_MIGRATIONS: &[(u32, &str, &str)] = &[
+    (
+        1,
+        "CREATE TABLE privacy_run (
         id BLOB PRIMARY KEY,
         operation TEXT NOT NULL,
         trigger_name TEXT NOT NULL,
@@ -24,7 +27,7 @@ pub const PRIVACY_MIGRATIONS: &[(u32, &str, &str)] = &[(
         error TEXT,
         PRIMARY KEY (run_id, place)
     ) STRICT, WITHOUT ROWID;",
-    "CREATE TABLE privacy_run (
+        "CREATE TABLE privacy_run (
         id UUID PRIMARY KEY,
         operation TEXT NOT NULL,
         trigger_name TEXT NOT NULL,
@@ -47,4 +50,82 @@ pub const PRIVACY_MIGRATIONS: &[(u32, &str, &str)] = &[(
         error TEXT,
         PRIMARY KEY (run_id, place)
     );",
-)];
+    ),
+    (
+        2,
+        "CREATE TABLE erasure (
+        id BLOB PRIMARY KEY,
+        user_id BLOB NOT NULL,
+        requested_at INTEGER NOT NULL,
+        due_at INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        finished_at INTEGER,
+        error TEXT,
+        code_hash BLOB UNIQUE
+    ) STRICT;
+    CREATE UNIQUE INDEX erasure_open ON erasure (user_id)
+        WHERE status IN ('pending', 'running', 'failed');
+    CREATE INDEX erasure_by_user ON erasure (user_id, id);
+    CREATE INDEX erasure_due ON erasure (id) WHERE status IN ('pending', 'running', 'failed');
+    CREATE INDEX erasure_completed ON erasure (finished_at) WHERE status = 'completed';
+    CREATE VIEW present_account AS
+        SELECT id, username, password, role, created_at FROM account
+        WHERE NOT EXISTS (SELECT 1 FROM erasure WHERE erasure.user_id = account.id
+            AND erasure.status IN ('running', 'failed'));
+    CREATE TABLE erasure_rows (
+        erasure_id BLOB NOT NULL REFERENCES erasure (id) ON DELETE CASCADE,
+        table_name TEXT NOT NULL,
+        erased INTEGER NOT NULL,
+        PRIMARY KEY (erasure_id, table_name)
+    ) STRICT;
+    CREATE TABLE tombstone (
+        user_id BLOB PRIMARY KEY,
+        request_id BLOB NOT NULL,
+        erased_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE backup (
+        id BLOB PRIMARY KEY,
+        finished_at INTEGER NOT NULL,
+        method TEXT NOT NULL,
+        bytes INTEGER
+    ) STRICT;
+    CREATE INDEX backup_by_age ON backup (finished_at);",
+        "CREATE TABLE erasure (
+        id UUID PRIMARY KEY,
+        user_id UUID NOT NULL,
+        requested_at BIGINT NOT NULL,
+        due_at BIGINT NOT NULL,
+        status TEXT NOT NULL,
+        finished_at BIGINT,
+        error TEXT,
+        code_hash BYTEA UNIQUE
+    );
+    CREATE UNIQUE INDEX erasure_open ON erasure (user_id)
+        WHERE status IN ('pending', 'running', 'failed');
+    CREATE INDEX erasure_by_user ON erasure (user_id, id);
+    CREATE INDEX erasure_due ON erasure (id) WHERE status IN ('pending', 'running', 'failed');
+    CREATE INDEX erasure_completed ON erasure (finished_at) WHERE status = 'completed';
+    CREATE VIEW present_account AS
+        SELECT id, username, password, role, created_at FROM account
+        WHERE NOT EXISTS (SELECT 1 FROM erasure WHERE erasure.user_id = account.id
+            AND erasure.status IN ('running', 'failed'));
+    CREATE TABLE erasure_rows (
+        erasure_id UUID NOT NULL REFERENCES erasure (id) ON DELETE CASCADE,
+        table_name TEXT NOT NULL,
+        erased BIGINT NOT NULL,
+        PRIMARY KEY (erasure_id, table_name)
+    );
+    CREATE TABLE tombstone (
+        user_id UUID PRIMARY KEY,
+        request_id UUID NOT NULL,
+        erased_at BIGINT NOT NULL
+    );
+    CREATE TABLE backup (
+        id UUID PRIMARY KEY,
+        finished_at BIGINT NOT NULL,
+        method TEXT NOT NULL,
+        bytes BIGINT
+    );
+    CREATE INDEX backup_by_age ON backup (finished_at);",
+    ),
+];

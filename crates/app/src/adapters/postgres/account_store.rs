@@ -61,6 +61,18 @@ impl AccountStore for PostgresAccountStore {
             .map_err(failed("looking for an administrator"))
     }
 
+    async fn has_admin_besides(&self, id: Uuid) -> Result<bool, StoreError> {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM account WHERE role = 'admin' AND id <> $1
+                 AND NOT EXISTS (SELECT 1 FROM erasure WHERE erasure.user_id = account.id
+                     AND erasure.status IN ('pending', 'running', 'failed')))",
+        )
+        .bind(id)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(failed("looking for another administrator"))
+    }
+
     async fn create_first_admin(&self, user: &StoredUser) -> Result<bool, StoreError> {
         self.try_create_first_admin(user)
             .await
@@ -81,7 +93,7 @@ impl AccountStore for PostgresAccountStore {
     async fn user_by_name(&self, username: &Username) -> Result<Option<StoredUser>, StoreError> {
         sqlx::query(
             "SELECT id AS account_id, username, role, created_at AS account_created_at, password
-             FROM account WHERE username = $1",
+             FROM present_account WHERE username = $1",
         )
         .bind(username.as_str())
         .try_map(|row: PgRow| {
@@ -96,7 +108,7 @@ impl AccountStore for PostgresAccountStore {
     }
 
     async fn user_exists(&self, id: Uuid) -> Result<bool, StoreError> {
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM account WHERE id = $1)")
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM present_account WHERE id = $1)")
             .bind(id)
             .fetch_one(&self.pool)
             .await
@@ -136,7 +148,7 @@ impl AccountStore for PostgresAccountStore {
             "SELECT session.created_at, session.expires_at,
                     account.id AS account_id, account.username, account.role,
                     account.created_at AS account_created_at
-             FROM session JOIN account ON account.id = session.user_id WHERE session.hash = $1",
+             FROM session JOIN present_account AS account ON account.id = session.user_id WHERE session.hash = $1",
         )
         .bind(hash.as_bytes().as_slice())
         .try_map(move |row: PgRow| {
@@ -187,7 +199,7 @@ impl AccountStore for PostgresAccountStore {
                     api_token.scopes, api_token.created_at, api_token.expires_at,
                     account.id AS account_id, account.username, account.role,
                     account.created_at AS account_created_at
-             FROM api_token JOIN account ON account.id = api_token.user_id
+             FROM api_token JOIN present_account AS account ON account.id = api_token.user_id
              WHERE api_token.hash = $1",
         )
         .bind(hash.as_bytes().as_slice())

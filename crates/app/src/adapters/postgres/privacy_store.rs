@@ -309,7 +309,7 @@ fn fail_unfinished(operation: Operation, at: Timestamp) -> Query<'static, Postgr
     .bind(at.as_microsecond())
 }
 
-fn port_error(error: sqlx::Error) -> PortError {
+pub(super) fn port_error(error: sqlx::Error) -> PortError {
     if is_transient::<Postgres>(&error) {
         PortError::transient(error)
     } else {

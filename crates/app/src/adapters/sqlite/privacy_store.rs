@@ -302,7 +302,7 @@ fn fail_unfinished(operation: Operation, at: Timestamp) -> Query<'static, Sqlite
     .bind(at.as_microsecond())
 }
 
-fn port_error(error: sqlx::Error) -> PortError {
+pub(super) fn port_error(error: sqlx::Error) -> PortError {
     if is_transient::<Sqlite>(&error) {
         PortError::transient(error)
     } else {
