@@ -4,6 +4,7 @@ mod admin;
 mod api;
 mod caller;
 mod crowd;
+mod erasure;
 mod errors;
 mod etag;
 mod extract;

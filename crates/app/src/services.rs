@@ -43,7 +43,7 @@ use crate::{
 };
 
 pub use self::data_folder::DataFolder;
-pub use self::database::{CLOSE_WITHIN, open_postgres, open_sqlite};
+pub use self::database::{CLOSE_WITHIN, migrations, open_postgres, open_sqlite};
 
 /// How often each service is asked how it is: what `/readyz` says is that old at most.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);

@@ -4,12 +4,14 @@
 //! A test reads the schema of both databases and fails on a table that is not declared.
 
 mod json;
+mod lines;
 mod registry;
 mod store;
 
 pub(super) use json::RowJson;
 pub(super) use store::personal_store;
 
+pub use lines::export_lines;
 pub use registry::{Erase, Owned, PERSONAL_TABLES, PersonalTable};
 
 use std::fmt;

@@ -5,16 +5,16 @@ use steadfast_clock::Clock;
 use steadfast_db_init::Status as DatabaseStatus;
 use steadfast_lifecycle::LifecycleHandle;
 use steadfast_notifications::{Notifications, Schedules, UserPreferences};
-use steadfast_privacy::Privacy;
+use steadfast_privacy::{Erasures, Privacy};
 use steadfast_scheduler::Scheduler;
 use steadfast_ws_hub::{Disconnect, Hub, Limits};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{RequestLimits, Tickets};
 use crate::{
     accounts::{Accounts, User},
-    adapters::{Guarded, leases::WatchedLeases},
+    adapters::{Guarded, leases::WatchedLeases, personal::PersonalExport},
     alerts::Alerts,
 };
 
@@ -37,6 +37,12 @@ pub struct ApiParts {
     pub leases: WatchedLeases,
     /// Retention and compliance.
     pub privacy: Arc<Privacy>,
+    /// Requests for erasure.
+    pub erasures: Erasures,
+    /// All that is stored about a user.
+    pub export: Arc<dyn PersonalExport>,
+    /// One permit for each export that may be under way.
+    pub exports: Arc<Semaphore>,
     /// The scheduler of the privacy operations.
     pub privacy_jobs: Scheduler,
     /// The connected clients.

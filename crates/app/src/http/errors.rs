@@ -1,7 +1,7 @@
 //! What the errors of the crates below become on the wire.
 
 use steadfast_notifications::{Invalid, NotificationError, PreferencesError, ScheduleError};
-use steadfast_privacy::PrivacyError;
+use steadfast_privacy::{ErasureError, PrivacyError};
 
 use super::problem::{FieldError, Kind, Problem};
 use crate::accounts::AccountError;
@@ -103,6 +103,20 @@ impl From<PrivacyError> for Problem {
             Self::unavailable(&error)
         } else {
             Self::internal(&error)
+        }
+    }
+}
+
+impl From<ErasureError> for Problem {
+    fn from(error: ErasureError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ErasureError::Find { .. } => Self::new(Kind::NotFound, detail),
+            ErasureError::Open { .. } | ErasureError::NotPending { .. } => {
+                Self::new(Kind::Conflict, detail)
+            }
+            _ if error.is_transient() => Self::unavailable(&error),
+            _ => Self::internal(&error),
         }
     }
 }

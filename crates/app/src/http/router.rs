@@ -18,7 +18,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Api, MAX_BODY, SESSION_COOKIE, admin, limits, notifications, preferences, privacy, probes,
+    Api, MAX_BODY, SESSION_COOKIE, admin, erasure, limits, notifications, preferences, privacy,
+    probes,
     problem::{self, Kind, Problem, ProblemBody},
     request_id, schedules, session, setup, tokens, users, web, ws,
 };
@@ -120,6 +121,7 @@ fn api_v1() -> OpenApiRouter<Api> {
         .merge(notifications::routes())
         .merge(preferences::routes())
         .merge(privacy::routes())
+        .merge(erasure::routes())
         .merge(admin::routes())
         .merge(ws::routes());
     OpenApiRouter::with_openapi(Documentation::openapi()).nest("/api/v1", v1)

@@ -14,7 +14,10 @@ use super::{
     extract::Query,
     problem::{Kind, Problem, ProblemBody},
 };
-use crate::{accounts::Scope, adapters::hub::identity};
+use crate::{
+    accounts::{Principal, Scope},
+    adapters::hub::identity,
+};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(ticket))
@@ -70,12 +73,7 @@ pub(super) async fn upgrade(
     let upgrade =
         upgrade.map_err(|refusal| Problem::new(Kind::UpgradeRequired, refusal.to_string()))?;
     let principal = match query.ticket {
-        Some(ticket) => Some(api.tickets.redeem(&ticket).ok_or_else(|| {
-            Problem::new(
-                Kind::Unauthenticated,
-                "the ticket is unknown, used or too old",
-            )
-        })?),
+        Some(ticket) => Some(of_ticket(&api, &ticket).await?),
         None => authenticate(&headers, &api).await?,
     };
     let upgrade = match principal {
@@ -91,4 +89,15 @@ pub(super) async fn upgrade(
         _ => return Ok(response.into_response()),
     };
     Err(Problem::new(refused, response.into_body()))
+}
+
+/// Who a ticket was made for, who may have been erased since.
+async fn of_ticket(api: &Api, ticket: &str) -> Result<Principal, Problem> {
+    if let Some(principal) = api.tickets.redeem(ticket)
+        && api.accounts.is_present(principal.user.id).await?
+    {
+        return Ok(principal);
+    }
+    let detail = "the ticket is unknown, used or too old";
+    Err(Problem::new(Kind::Unauthenticated, detail))
 }

@@ -172,7 +172,11 @@ fn settings<B: Backend>(
 }
 
 /// The tables of all crates, in one ledger.
-fn migrations() -> anyhow::Result<MigrationSet> {
+///
+/// # Errors
+///
+/// Never with the migrations that the crates name: a start checks them.
+pub fn migrations() -> anyhow::Result<MigrationSet> {
     Ok(MigrationSet::new()
         .add("accounts", ACCOUNT_MIGRATIONS)?
         .add("scheduler", steadfast_scheduler::MIGRATIONS)?

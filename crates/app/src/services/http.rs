@@ -7,7 +7,7 @@ use steadfast_lifecycle::{
     Health, LifecycleHandle, Service, ServiceError, ServiceSpec, StartContext, StopContext,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::{assembly::Assembly, background::Background, listener::Listener, slot::Slot};
 use crate::{
@@ -15,6 +15,9 @@ use crate::{
     config::Config,
     http::{Api, ApiParts, RequestLimits, Tickets, router},
 };
+
+/// Exports of personal data under way at a time: each holds a snapshot of the database.
+const MAX_EXPORTS: usize = 2;
 
 /// The public listener.
 #[derive(Debug)]
@@ -58,6 +61,9 @@ impl HttpService {
             preferences: assembly.preferences.clone(),
             leases: assembly.leases.clone(),
             privacy: assembly.privacy.clone(),
+            erasures: assembly.erasures.clone(),
+            export: assembly.export.clone(),
+            exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
             privacy_jobs: assembly.privacy_jobs.clone(),
             hub: assembly.hub.clone(),
             lifecycle,

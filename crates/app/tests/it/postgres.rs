@@ -16,17 +16,17 @@ use crate::{
 };
 
 /// A Postgres server of one's own; none where it is not installed.
-async fn postgres() -> Option<PrivatePostgres> {
+pub(crate) async fn postgres() -> Option<PrivatePostgres> {
     server_or_skip(PrivatePostgres::start().await)
 }
 
 /// `steadfast serve` on it.
-async fn serve(postgres: &PrivatePostgres, data: TempDir) -> Server {
+pub(crate) async fn serve(postgres: &PrivatePostgres, data: TempDir) -> Server {
     let variables = [("STEADFAST_DATABASE_URL", &*postgres.url())];
     Server::start_with(data, &variables).await
 }
 
-fn new_folder() -> TempDir {
+pub(crate) fn new_folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 

@@ -13,7 +13,7 @@ use steadfast_app::adapters::{
     },
 };
 use steadfast_clock::{Clock, ManualClock, SystemClock};
-use steadfast_db_init::{Database, MigrationSet, PostgresBackend, PostgresOptions};
+use steadfast_db_init::{Database, PostgresBackend, PostgresOptions};
 use steadfast_notifications::{
     Draft, IdSource as _, NotificationStore, OutboxStore as _, PublishOutcome, Settlement, UserId,
     V7Ids, test_util::conformance,
@@ -32,7 +32,7 @@ use crate::{
 pub(crate) struct Stores {
     server: PrivatePostgres,
     _database: Database<PostgresBackend>,
-    pool: Arc<PgPool>,
+    pub(crate) pool: Arc<PgPool>,
     pub(crate) ids: Arc<V7Ids>,
 }
 
@@ -110,13 +110,7 @@ fn guarded(pool: &PgPool) -> GuardedPool<Postgres> {
 
 fn database(url: &str) -> Database<PostgresBackend> {
     let backend = PostgresBackend::new(url, PostgresOptions::default()).unwrap();
-    let migrations = MigrationSet::new()
-        .add("accounts", ACCOUNT_MIGRATIONS)
-        .and_then(|set| set.add("scheduler", steadfast_scheduler::MIGRATIONS))
-        .and_then(|set| set.add("notifications", NOTIFICATION_MIGRATIONS))
-        .and_then(|set| set.add("privacy", PRIVACY_MIGRATIONS))
-        .and_then(|set| set.add("lease", steadfast_lease::MIGRATIONS))
-        .unwrap();
+    let migrations = steadfast_app::services::migrations().unwrap();
     let database = Database::builder(backend).migrations(migrations);
     database.build().unwrap()
 }

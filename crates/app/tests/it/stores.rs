@@ -5,13 +5,13 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 use jiff::Timestamp;
 use sqlx::{Sqlite, SqlitePool};
 use steadfast_app::adapters::{
-    ACCOUNT_MIGRATIONS, GuardedJobStore, GuardedPool, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS,
+    GuardedJobStore, GuardedPool,
     sqlite::{
         SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore, SqliteScheduleStore,
     },
 };
 use steadfast_clock::{Clock, ManualClock, SystemClock};
-use steadfast_db_init::{Database, MigrationSet, SqliteBackend, SqliteOptions, SqlitePools};
+use steadfast_db_init::{Database, SqliteBackend, SqliteOptions, SqlitePools};
 use steadfast_notifications::{IdSource as _, NotificationStore, UserId, V7Ids};
 use steadfast_privacy::{Records, test_util::conformance as privacy};
 use steadfast_scheduler::SqliteJobStore;
@@ -82,12 +82,7 @@ impl Stores {
 
 fn database(path: &Path) -> Database<SqliteBackend> {
     let backend = SqliteBackend::new(path, SqliteOptions::default()).unwrap();
-    let migrations = MigrationSet::new()
-        .add("accounts", ACCOUNT_MIGRATIONS)
-        .and_then(|set| set.add("scheduler", steadfast_scheduler::MIGRATIONS))
-        .and_then(|set| set.add("notifications", NOTIFICATION_MIGRATIONS))
-        .and_then(|set| set.add("privacy", PRIVACY_MIGRATIONS))
-        .unwrap();
+    let migrations = steadfast_app::services::migrations().unwrap();
     let database = Database::builder(backend).migrations(migrations);
     database.build().unwrap()
 }

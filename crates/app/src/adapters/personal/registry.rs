@@ -131,6 +131,11 @@ pub const PERSONAL_TABLES: &[PersonalTable] = &[
         ..DELETED
     },
     PersonalTable {
+        name: "preference",
+        key: "user_id",
+        ..DELETED
+    },
+    PersonalTable {
         name: "user_event",
         key: "user_id, position",
         ..DELETED

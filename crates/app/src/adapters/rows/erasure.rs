@@ -31,7 +31,7 @@ pub(in crate::adapters) fn receipt(
 ) -> Option<Receipt> {
     tables.sort_by(|a, b| a.table.cmp(&b.table));
     let finished_at = erasure.finished_at?;
-    (erasure.status == ErasureStatus::Completed).then(|| Receipt {
+    (erasure.status == ErasureStatus::Completed).then_some(Receipt {
         request_id: erasure.id,
         user_id: erasure.user_id,
         requested_at: erasure.requested_at,
