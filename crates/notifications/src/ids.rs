@@ -68,6 +68,16 @@ id! {
     NotificationId
 }
 
+id! {
+    /// Names one [`Channel`](crate::Channel).
+    ChannelId
+}
+
+id! {
+    /// Names one [`Delivery`](crate::Delivery); receivers deduplicate messages on it.
+    DeliveryId
+}
+
 /// Makes UUIDv7 ids from a clock and a seeded generator, so that a run can be replayed.
 ///
 /// Ids of one source are unique and strictly increasing, also within a millisecond and while the

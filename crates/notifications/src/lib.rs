@@ -67,9 +67,16 @@
 //! # }
 //! ```
 
+mod channel;
+mod channel_error;
 mod channel_kind;
+mod channel_ports;
+mod channels;
+mod deliverer;
+mod delivery;
 mod delivery_limits;
 mod dispatch;
+mod endpoints;
 mod error;
 mod ids;
 mod job_sync;
@@ -101,7 +108,20 @@ mod wall;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
+pub use channel::{
+    Channel, ChannelPatch, ChannelTarget, MAX_CHANNELS, NewChannel, Secret, StoredChannel,
+};
+pub use channel_error::ChannelError;
 pub use channel_kind::ChannelKind;
+pub use channel_ports::{ChannelSender, ChannelStore, DeliveryStore, SecretSource, SendError};
+#[cfg(any(test, feature = "mocks"))]
+pub use channel_ports::{MockChannelSender, MockChannelStore, MockDeliveryStore, MockSecretSource};
+pub use channels::Channels;
+pub use deliverer::{Deliverer, DelivererBuilder, MAX_ATTEMPTS, MAX_DIGEST};
+pub use delivery::{
+    ChannelClaim, Delivery, DeliveryBacklog, DeliveryQuery, DeliveryState, DeliveryVerdict,
+    DueDelivery, Message, MessageContent, RetryOutcome,
+};
 pub use delivery_limits::{
     Admission, DELIVERIES_PER_HOUR, DeliveryLimits, URGENT_DELIVERIES_PER_HOUR,
 };
@@ -109,7 +129,7 @@ pub use dispatch::Dispatch;
 pub use error::{
     BuildError, FieldError, Invalid, NotificationError, PortError, PreferencesError, ScheduleError,
 };
-pub use ids::{NotificationId, ScheduleId, UserId, V7Ids};
+pub use ids::{ChannelId, DeliveryId, NotificationId, ScheduleId, UserId, V7Ids};
 pub use job_sync::{JobSync, Reconciled};
 pub use notification::{NewNotification, Notification, Occurrence};
 pub use notifications::{IDEMPOTENCY_WINDOW, ListNotifications, Notifications};
@@ -141,4 +161,6 @@ pub use store::{
 pub use time_of_day::{NotATimeOfDay, TimeOfDay};
 pub use user_event::{EventPage, EventPayload, UserEvent};
 pub use user_preferences::UserPreferences;
-pub use validation::{MAX_BODY, MAX_IDEMPOTENCY_KEY, MAX_IDS, MAX_TITLE, MAX_TOPIC};
+pub use validation::{
+    MAX_BODY, MAX_CHANNEL_NAME, MAX_IDEMPOTENCY_KEY, MAX_IDS, MAX_TARGET, MAX_TITLE, MAX_TOPIC,
+};

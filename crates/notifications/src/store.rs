@@ -11,40 +11,40 @@ use crate::{
 /// How many events of a user are kept at most.
 pub const MAX_EVENTS_PER_USER: u64 = 1_000;
 
-/// What [`ScheduleStore::insert`](crate::ScheduleStore::insert) did.
+/// What the insertion of a schedule or a channel did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertOutcome {
-    /// The schedule is stored.
+    /// It is stored.
     Inserted,
     /// Its owner has as many as allowed; nothing is stored.
     LimitReached,
 }
 
-/// What [`ScheduleStore::update`](crate::ScheduleStore::update) did.
+/// What the update of a schedule or a channel did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateOutcome {
-    /// The schedule is replaced.
+    /// It is replaced.
     Updated,
     /// Somebody else was faster; nothing is changed.
     Stale {
         /// The stored version.
         actual: u64,
     },
-    /// The owner has no such schedule.
+    /// The owner has none of that id.
     Missing,
 }
 
-/// What [`ScheduleStore::remove`](crate::ScheduleStore::remove) did.
+/// What the removal of a schedule or a channel did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemoveOutcome {
-    /// The schedule is a tombstone now.
+    /// It is gone; a schedule is a tombstone now.
     Removed,
     /// The stored version is another one; nothing is changed.
     Stale {
         /// The stored version.
         actual: u64,
     },
-    /// The owner has no such schedule.
+    /// The owner has none of that id.
     Missing,
 }
 

@@ -8,6 +8,10 @@ pub const MAX_TITLE: usize = 200;
 pub const MAX_BODY: usize = 4_000;
 /// The longest topic, in characters.
 pub const MAX_TOPIC: usize = 100;
+/// The longest name of a channel, in characters.
+pub const MAX_CHANNEL_NAME: usize = 100;
+/// The longest URL or address of a channel, in bytes.
+pub const MAX_TARGET: usize = 2_000;
 /// The longest idempotency key, in bytes.
 pub const MAX_IDEMPOTENCY_KEY: usize = 255;
 /// The most ids that one call takes.
@@ -62,6 +66,24 @@ impl Findings {
         let length = topic.map(|topic| topic.chars().count());
         if length.is_some_and(|length| length == 0 || length > MAX_TOPIC) {
             self.add("/topic", format!("must have 1 to {MAX_TOPIC} characters"));
+        }
+    }
+
+    pub(crate) fn channel_name(&mut self, name: &str) {
+        self.one_line("/name", name);
+        let length = name.chars().count();
+        if name.trim().is_empty() || length > MAX_CHANNEL_NAME {
+            let detail = format!("must have 1 to {MAX_CHANNEL_NAME} characters");
+            self.add("/name", detail);
+        }
+    }
+
+    /// What every URL and address must be, whatever is behind it.
+    pub(crate) fn target(&mut self, pointer: &str, text: &str) {
+        self.one_line(pointer, text);
+        if text.len() > MAX_TARGET {
+            let detail = format!("has {} bytes, at most {MAX_TARGET} are allowed", text.len());
+            self.add(pointer, detail);
         }
     }
 

@@ -1,3 +1,5 @@
+mod channels;
+mod deliveries;
 mod notifications;
 mod outbox;
 mod preferences;
@@ -11,8 +13,9 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    Draft, EventPayload, MAX_EVENTS_PER_USER, Notification, NotificationId, Occurrence,
-    Preferences, Schedule, ScheduleId, UserEvent, UserId,
+    ChannelId, Delivery, DeliveryId, Draft, EventPayload, MAX_EVENTS_PER_USER, Notification,
+    NotificationId, Occurrence, Preferences, Schedule, ScheduleId, StoredChannel, UserEvent,
+    UserId,
 };
 
 const EPOCH: &str = "memory";
@@ -28,6 +31,21 @@ struct State {
     keys: HashMap<(UserId, String), Key>,
     logs: HashMap<UserId, Log>,
     preferences: HashMap<UserId, Preferences>,
+    channels: BTreeMap<ChannelId, ChannelRow>,
+    deliveries: BTreeMap<DeliveryId, DeliveryRow>,
+}
+
+#[derive(Debug)]
+struct ChannelRow {
+    stored: StoredChannel,
+    claims: u64,
+    claimed_until: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+struct DeliveryRow {
+    delivery: Delivery,
+    pending_since: Timestamp,
 }
 
 #[derive(Debug)]
@@ -86,6 +104,7 @@ impl State {
             notification: notification.clone(),
         };
         log.append(event, draft.created_at);
+        self.dispatch(draft);
         notification
     }
 }
