@@ -1,13 +1,17 @@
 //! What every store must do. Each function panics at the first thing that is not so.
 //!
 //! They may share a store, one after the other, for each works with users of its own; only
-//! [`outbox`] wants nobody else's events to be pending.
+//! [`outbox`] and [`deliveries`] want nothing of anybody else to be pending.
 
+mod channel_store;
+mod delivery_store;
 mod notification_store;
 mod outbox_store;
 mod preference_store;
 mod schedule_store;
 
+pub use channel_store::channels;
+pub use delivery_store::deliveries;
 pub use notification_store::notifications;
 pub use outbox_store::outbox;
 pub use preference_store::preferences;

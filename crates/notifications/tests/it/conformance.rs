@@ -27,3 +27,17 @@ async fn memory_store_keeps_preferences() {
     let World { store, ids, .. } = World::new();
     conformance::preferences(&*store, &*ids).await.unwrap();
 }
+
+#[tokio::test]
+async fn memory_store_keeps_channels() {
+    let World { store, ids, .. } = World::new();
+    conformance::channels(&*store, &*ids).await.unwrap();
+}
+
+#[tokio::test]
+async fn memory_store_keeps_deliveries() {
+    let World { store, ids, .. } = World::new();
+    conformance::deliveries(&*store, &*store, &*store, &*ids)
+        .await
+        .unwrap();
+}

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+mod channels;
 mod conformance;
+mod deliverer;
 mod dispatches;
 mod job_sync;
 mod notifications;
