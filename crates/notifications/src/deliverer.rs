@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::{
-    Admission, BuildError, ChannelClaim, ChannelSender, DeliveryLimits, DeliveryState,
+    Admission, ChannelClaim, ChannelSender, DelivererBuilder, DeliveryLimits, DeliveryState,
     DeliveryStore, DeliveryVerdict, DueDelivery, Message, MessageContent, PortError, SendError,
     endpoints::Endpoints,
     wall::{self, Forward},
@@ -54,16 +54,16 @@ const LAST_SEND: Duration = Duration::from_secs(2);
 ///   way to it, for at most half of a lease; it holds up nothing else.
 #[derive(Clone)]
 pub struct Deliverer {
-    store: Arc<dyn DeliveryStore>,
-    sender: Arc<dyn ChannelSender>,
-    limits: Arc<DeliveryLimits>,
-    clock: Arc<dyn Clock>,
-    time: Arc<Forward>,
-    endpoints: Arc<Endpoints>,
-    store_retry: Arc<Retry>,
-    poll: Duration,
-    lease: Duration,
-    batch_channels: u32,
+    pub(crate) store: Arc<dyn DeliveryStore>,
+    pub(crate) sender: Arc<dyn ChannelSender>,
+    pub(crate) limits: Arc<DeliveryLimits>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) time: Arc<Forward>,
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) store_retry: Arc<Retry>,
+    pub(crate) poll: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) batch_channels: u32,
 }
 
 /// What became of a message.
@@ -74,84 +74,6 @@ enum Sending {
     PutOff { wait: Duration, cause: String },
     /// It was not sent, or it is unknown whether it arrived: the service stops.
     Stopped,
-}
-
-/// Sets up a [`Deliverer`].
-#[derive(Clone)]
-pub struct DelivererBuilder {
-    store: Arc<dyn DeliveryStore>,
-    sender: Arc<dyn ChannelSender>,
-    limits: Arc<DeliveryLimits>,
-    clock: Arc<dyn Clock>,
-    poll: Duration,
-    lease: Duration,
-    batch_channels: u32,
-}
-
-impl DelivererBuilder {
-    /// Replaces the clock; the machine's by default.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Sets how often to look for what is due; 1 s by default.
-    #[must_use]
-    pub fn poll(mut self, poll: Duration) -> Self {
-        self.poll = poll;
-        self
-    }
-
-    /// Sets after what time the deliveries claimed by a process that has died are sent by another;
-    /// 60 s by default, at least 60 s.
-    #[must_use]
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
-        self
-    }
-
-    /// Sets to how many channels messages are under way at the same time; 64 by default.
-    #[must_use]
-    pub fn batch_channels(mut self, channels: u32) -> Self {
-        self.batch_channels = channels;
-        self
-    }
-
-    /// Builds the deliverer.
-    ///
-    /// # Errors
-    ///
-    /// If the batch or the poll is zero, or the lease is shorter than 60 s.
-    pub fn build(self) -> Result<Deliverer, BuildError> {
-        let invalid = |field, problem| Err(BuildError { field, problem });
-        if self.batch_channels == 0 {
-            return invalid("batch_channels", "must be at least one");
-        }
-        if self.poll.is_zero() {
-            return invalid("poll", "must be longer than nothing");
-        }
-        if self.lease < Duration::from_secs(60) {
-            return invalid("lease", "must be at least 60 s");
-        }
-        let retry = Retry::builder().max_attempts(3).deadline(self.lease / 10);
-        let store_retry = retry.build().map_err(|_| BuildError {
-            field: "lease",
-            problem: "leaves no time for retries",
-        })?;
-        Ok(Deliverer {
-            endpoints: Arc::new(Endpoints::new(self.clock.clone())),
-            store: self.store,
-            sender: self.sender,
-            limits: self.limits,
-            clock: self.clock,
-            time: Arc::default(),
-            store_retry: Arc::new(store_retry),
-            poll: self.poll,
-            lease: self.lease,
-            batch_channels: self.batch_channels,
-        })
-    }
 }
 
 impl Deliverer {
@@ -428,12 +350,6 @@ impl fmt::Debug for Deliverer {
             .field("lease", &self.lease)
             .field("batch_channels", &self.batch_channels)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for DelivererBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DelivererBuilder").finish_non_exhaustive()
     }
 }
 

@@ -73,6 +73,7 @@ mod channel_kind;
 mod channel_ports;
 mod channels;
 mod deliverer;
+mod deliverer_builder;
 mod delivery;
 mod delivery_limits;
 mod dispatch;
@@ -117,7 +118,8 @@ pub use channel_ports::{ChannelSender, ChannelStore, DeliveryStore, SecretSource
 #[cfg(any(test, feature = "mocks"))]
 pub use channel_ports::{MockChannelSender, MockChannelStore, MockDeliveryStore, MockSecretSource};
 pub use channels::Channels;
-pub use deliverer::{Deliverer, DelivererBuilder, MAX_ATTEMPTS, MAX_DIGEST};
+pub use deliverer::{Deliverer, MAX_ATTEMPTS, MAX_DIGEST};
+pub use deliverer_builder::DelivererBuilder;
 pub use delivery::{
     ChannelClaim, Delivery, DeliveryBacklog, DeliveryQuery, DeliveryState, DeliveryVerdict,
     DueDelivery, Message, MessageContent, RetryOutcome,
