@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod hub;
 pub mod leases;
+pub mod outbound;
 pub mod personal;
 pub mod postgres;
 pub mod privacy;

@@ -3,6 +3,7 @@
 mod admin;
 mod api;
 mod caller;
+mod channels;
 mod crowd;
 mod erasure;
 mod errors;

@@ -5,6 +5,7 @@
 //! admin                         probes and metrics, from the very beginning
 //! database ── hub ── outbox ──┐
 //!     ├────── scheduler ──────┼── http
+//!     ├────── deliveries ─────┤   (wanted, not required)
 //!     └────── privacy ────────┘   (wanted, not required)
 //! ```
 
@@ -13,6 +14,7 @@ mod assembly;
 mod background;
 mod data_folder;
 mod database;
+mod deliveries;
 mod http;
 mod hub;
 mod instance_lock;
@@ -33,9 +35,10 @@ use steadfast_clock::Clock;
 use steadfast_lifecycle::{Lifecycle, Service};
 
 use self::{
-    admin::AdminService, assembly::Assembly, database::DatabaseService, http::HttpService,
-    hub::HubService, instance_lock::InstanceLock, monitor::WatchedDatabase, outbox::OutboxService,
-    privacy::PrivacyService, scheduler::SchedulerService, slot::Slot, stores::Stores,
+    admin::AdminService, assembly::Assembly, database::DatabaseService,
+    deliveries::DeliveriesService, http::HttpService, hub::HubService, instance_lock::InstanceLock,
+    monitor::WatchedDatabase, outbox::OutboxService, privacy::PrivacyService,
+    scheduler::SchedulerService, slot::Slot, stores::Stores,
 };
 use crate::{
     alerts::Alerts,
@@ -95,6 +98,7 @@ pub fn compose(
         .service(Arc::new(HubService::new(assembly.clone())))
         .service(Arc::new(SchedulerService::new(assembly.clone())))
         .service(Arc::new(OutboxService::new(assembly.clone())))
+        .service(Arc::new(DeliveriesService::new(assembly.clone())))
         .service(Arc::new(PrivacyService::new(assembly.clone())))
         .service(Arc::new(HttpService::new(
             config, clock, assembly, status, alerts,

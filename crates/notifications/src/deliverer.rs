@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::{
-    Admission, ChannelClaim, ChannelSender, DelivererBuilder, DeliveryLimits, DeliveryState,
-    DeliveryStore, DeliveryVerdict, DueDelivery, Message, MessageContent, PortError, SendError,
+    Admission, ChannelClaim, ChannelSender, DelivererBuilder, DeliveryBacklog, DeliveryLimits,
+    DeliveryState, DeliveryStore, DeliveryVerdict, DueDelivery, Message, MessageContent, PortError,
+    SendError,
     endpoints::Endpoints,
     wall::{self, Forward},
 };
@@ -108,6 +109,19 @@ impl Deliverer {
     /// If the store fails.
     pub async fn release(&self) -> Result<u64, PortError> {
         self.store.release().await
+    }
+
+    /// How much waits, and how much was given up.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub async fn backlog(&self) -> Result<DeliveryBacklog, PortError> {
+        self.store.backlog().await
     }
 
     /// Sends what is due until `stop` is cancelled; what is under way then has 2 s to end, and is

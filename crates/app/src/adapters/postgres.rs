@@ -5,6 +5,8 @@
 //! `uuid`s; a page begins after the nil UUID and ends before the largest one, which are no ids.
 
 mod account_store;
+mod channel_store;
+mod delivery_store;
 mod erasure_store;
 mod notification_store;
 mod outbox_store;
@@ -15,6 +17,7 @@ mod schedule_store;
 mod user_log;
 
 pub use account_store::PostgresAccountStore;
+pub use channel_store::PostgresChannelStore;
 pub use erasure_store::PostgresErasureStore;
 pub use notification_store::PostgresNotificationStore;
 pub use personal_store::PostgresPersonalStore;

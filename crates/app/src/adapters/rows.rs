@@ -4,6 +4,7 @@
 //! Times are microseconds since the epoch.
 
 mod account;
+mod channel;
 mod erasure;
 mod notification;
 mod privacy;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use super::guarded_pool::{Judged, refusal};
 
 pub(super) use account::{scope_names, token, user};
+pub(super) use channel::{delivery, due_delivery, stored_channel};
 pub(super) use erasure::{erased_rows, read_erasure, receipt};
 pub(super) use notification::{
     channel_names, event, notification, preferences, schedule, stored_schedule,

@@ -5,6 +5,8 @@
 //! from its beginning. Ids are the sixteen bytes of a UUID.
 
 mod account_store;
+mod channel_store;
+mod delivery_store;
 mod erasure_store;
 mod event_log;
 mod group_commit;
@@ -18,6 +20,7 @@ mod privacy_store;
 mod schedule_store;
 
 pub use account_store::SqliteAccountStore;
+pub use channel_store::SqliteChannelStore;
 pub use erasure_store::SqliteErasureStore;
 pub use notification_store::SqliteNotificationStore;
 pub use personal_store::SqlitePersonalStore;

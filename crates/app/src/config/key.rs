@@ -91,6 +91,11 @@ pub const KEYS: &[Key] = &[
         "where browsers reach the service, behind a proxy; https makes cookies Secure",
     ),
     key(
+        "webhook_allow",
+        None,
+        "networks besides public addresses that webhooks may lead to, such as 10.0.0.0/8,::1",
+    ),
+    key(
         "min_interval",
         Some("60s"),
         "the most frequent schedule that a user may have",

@@ -7,6 +7,8 @@ use std::{
 use http::Uri;
 use steadfast_db_init::{PostgresBackend, PostgresOptions};
 
+use crate::adapters::outbound::{Network, NotANetwork};
+
 use super::{ConfigError, Key, Layers, Source, Value};
 
 /// Everything that the service needs to be told, checked.
@@ -24,6 +26,8 @@ pub struct Config {
     pub database_busy_timeout: Duration,
     /// Where browsers reach the service, if not at `listen`.
     pub public_url: Option<Uri>,
+    /// Networks besides public addresses that webhooks may lead to.
+    pub webhook_allow: Vec<Network>,
     /// The most frequent schedule that a user may have.
     pub min_interval: Duration,
     /// How long start-up may take in all.
@@ -87,6 +91,9 @@ impl Config {
                 .unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("steadfast.db"))),
             database_busy_timeout: layers.parse("database_busy_timeout", duration)?,
             public_url: layers.optional("public_url", public_url)?,
+            webhook_allow: layers
+                .optional("webhook_allow", networks)?
+                .unwrap_or_default(),
             min_interval: layers.parse("min_interval", duration)?,
             start_timeout: layers.parse("start_timeout", duration)?,
             drain: layers.parse("drain", duration_or_zero)?,
@@ -158,6 +165,12 @@ fn wrong(key: &'static str, text: &str, origin: &Source, detail: String) -> Conf
         origin: origin.clone(),
         detail,
     }
+}
+
+fn networks(text: &str) -> Result<Vec<Network>, String> {
+    let networks = text.split(',').map(|network| network.trim().parse());
+    let networks: Result<_, NotANetwork> = networks.collect();
+    networks.map_err(|error| error.to_string())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -4,7 +4,7 @@ use http::Uri;
 use steadfast_clock::Clock;
 use steadfast_db_init::Status as DatabaseStatus;
 use steadfast_lifecycle::LifecycleHandle;
-use steadfast_notifications::{Notifications, Schedules, UserPreferences};
+use steadfast_notifications::{Channels, Notifications, Schedules, UserPreferences};
 use steadfast_privacy::{Erasures, Privacy};
 use steadfast_scheduler::Scheduler;
 use steadfast_ws_hub::{Disconnect, Hub, Limits};
@@ -33,6 +33,8 @@ pub struct ApiParts {
     pub notifications: Arc<Notifications>,
     /// Users' preferences.
     pub preferences: Arc<UserPreferences>,
+    /// Users' channels, and what is delivered to them.
+    pub channels: Arc<Channels>,
     /// The leases that this process holds.
     pub leases: WatchedLeases,
     /// Retention and compliance.

@@ -1,6 +1,8 @@
 //! What the errors of the crates below become on the wire.
 
-use steadfast_notifications::{Invalid, NotificationError, PreferencesError, ScheduleError};
+use steadfast_notifications::{
+    ChannelError, Invalid, NotificationError, PreferencesError, ScheduleError,
+};
 use steadfast_privacy::{ErasureError, PrivacyError};
 
 use super::problem::{FieldError, Kind, Problem};
@@ -90,6 +92,27 @@ impl From<PreferencesError> for Problem {
             PreferencesError::VersionMismatch { .. } => Self::new(Kind::VersionMismatch, detail),
             PreferencesError::Contended { .. } => Self::new(Kind::Conflict, detail),
             PreferencesError::Store { ref source, .. } if source.is_transient() => {
+                Self::unavailable(&error)
+            }
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ChannelError> for Problem {
+    fn from(error: ChannelError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ChannelError::Validate(invalid) => invalid.into(),
+            ChannelError::Find { .. } | ChannelError::FindDelivery { .. } => {
+                Self::new(Kind::NotFound, detail)
+            }
+            ChannelError::VersionMismatch { .. } => Self::new(Kind::VersionMismatch, detail),
+            ChannelError::LimitReached { .. }
+            | ChannelError::NoSecret { .. }
+            | ChannelError::NotDead { .. }
+            | ChannelError::NoChannel { .. } => Self::new(Kind::Conflict, detail),
+            ChannelError::Store { ref source, .. } if source.is_transient() => {
                 Self::unavailable(&error)
             }
             _ => Self::internal(&error),

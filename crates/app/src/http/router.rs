@@ -18,7 +18,7 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Api, MAX_BODY, SESSION_COOKIE, admin, erasure, limits, notifications, preferences, privacy,
+    Api, MAX_BODY, SESSION_COOKIE, admin, channels, erasure, limits, notifications, preferences, privacy,
     probes,
     problem::{self, Kind, Problem, ProblemBody},
     request_id, schedules, session, setup, tokens, users, web, ws,
@@ -120,6 +120,7 @@ fn api_v1() -> OpenApiRouter<Api> {
         .merge(schedules::routes())
         .merge(notifications::routes())
         .merge(preferences::routes())
+        .merge(channels::routes())
         .merge(privacy::routes())
         .merge(erasure::routes())
         .merge(admin::routes())

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use steadfast_clock::Clock;
 use steadfast_notifications::{
-    IdSource, Notifications, OutboxRelay, OutboxSignal, ScheduleFired, SchedulerJobs, Schedules,
-    UserPreferences, V7Ids,
+    Channels, Deliverer, DeliveryLimits, IdSource, Notifications, OutboxRelay, OutboxSignal,
+    ScheduleFired, SchedulerJobs, Schedules, UserPreferences, V7Ids,
 };
 use steadfast_privacy::{Erasures, Privacy};
 use steadfast_scheduler::Scheduler;
@@ -17,6 +17,7 @@ use crate::{
         accounts::AccountUsers,
         hub::{ChannelHistory, HubConnections, HubPush, TokenAuthenticator, TopicAuthorizer},
         leases::WatchedLeases,
+        outbound::{AddressGuard, Outbound, SystemSecrets, WebhookSender},
         personal::PersonalExport,
         privacy::PrivacyRuns,
         tombstones::TombstoneFile,
@@ -44,6 +45,9 @@ pub(super) struct Assembly {
     pub(super) schedules: Arc<Schedules>,
     pub(super) scheduler: Scheduler,
     pub(super) relay: OutboxRelay,
+    pub(super) channels: Arc<Channels>,
+    pub(super) deliverer: Deliverer,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) leases: WatchedLeases,
     pub(super) privacy: Arc<Privacy>,
     pub(super) erasures: Erasures,
@@ -89,6 +93,22 @@ impl Assembly {
                 .clock(clock.clone())
                 .build()?;
 
+        let guard = AddressGuard::allowing(config.webhook_allow.clone());
+        let sender = Arc::new(Outbound::new(WebhookSender::new(guard, clock.clone())?));
+        let deliveries = stores.deliveries;
+        let channels = Channels::new(
+            stores.channels,
+            deliveries.clone(),
+            sender.clone(),
+            ids.clone(),
+            Arc::new(SystemSecrets),
+        );
+        let channels = channels.with_clock(clock.clone());
+        let delivery_limits = Arc::new(DeliveryLimits::with_clock(clock.clone())?);
+        let deliverer = Deliverer::builder(deliveries, sender, delivery_limits)
+            .clock(clock.clone())
+            .build()?;
+
         let fired = ScheduleFired::new(stores.schedules.clone(), notifications.clone())?;
         let fired = Arc::new(Measured::new(NOTIFICATIONS, fired));
         let scheduler = Scheduler::builder(NOTIFICATIONS, stores.jobs.clone(), fired)
@@ -130,6 +150,9 @@ impl Assembly {
             schedules: Arc::new(schedules),
             scheduler,
             relay,
+            channels: Arc::new(channels),
+            deliverer,
+            clock: clock.clone(),
             leases,
             privacy,
             erasures,

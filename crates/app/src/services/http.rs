@@ -59,6 +59,7 @@ impl HttpService {
             schedules: assembly.schedules.clone(),
             notifications: assembly.notifications.clone(),
             preferences: assembly.preferences.clone(),
+            channels: assembly.channels.clone(),
             leases: assembly.leases.clone(),
             privacy: assembly.privacy.clone(),
             erasures: assembly.erasures.clone(),
@@ -97,6 +98,7 @@ impl Service for HttpService {
             .requires("hub")
             .requires("scheduler")
             .requires("outbox")
+            .wants("deliveries")
             .wants("privacy")
     }
 

@@ -5,7 +5,7 @@
 //! | admin | never | what tells of the others must not go away with its monitor; a taken address is its operator's to free |
 //! | database | never | db-init tries again by itself; what it gives up on would be the same the next time |
 //! | hub | never | it has nothing to fail of: no I/O of its own, and its clients come back by themselves |
-//! | scheduler, outbox | [`of_a_task`] | their work is a task, which can panic, and goes on from what is stored |
+//! | scheduler, outbox, deliveries | [`of_a_task`] | their work is a task, which can panic, and goes on from what is stored |
 //! | privacy | [`of_privacy`] | its start needs the database, which may be locked for a while; it can wait |
 //! | http | never | it fails of its address only; it follows what it requires |
 //!

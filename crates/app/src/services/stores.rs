@@ -6,7 +6,9 @@ use steadfast_db_init::SqlitePools;
 use steadfast_lease::{
     LockBackend, PostgresBackend as PostgresLeases, SqliteBackend as SqliteLeases,
 };
-use steadfast_notifications::{NotificationStore, OutboxStore, PreferenceStore, ScheduleStore};
+use steadfast_notifications::{
+    ChannelStore, DeliveryStore, NotificationStore, OutboxStore, PreferenceStore, ScheduleStore,
+};
 use steadfast_privacy::{ErasureStore, PersonalData, RetentionStore, RunLog};
 use steadfast_scheduler::{JobStore, PostgresJobStore, SqliteJobStore};
 
@@ -16,12 +18,12 @@ use crate::{
         Guarded, GuardedJobStore, GuardedPool,
         personal::PersonalExport,
         postgres::{
-            PostgresAccountStore, PostgresErasureStore, PostgresNotificationStore,
+            PostgresAccountStore, PostgresChannelStore, PostgresErasureStore, PostgresNotificationStore,
             PostgresPersonalStore, PostgresPreferenceStore, PostgresPrivacyStore,
             PostgresScheduleStore,
         },
         sqlite::{
-            SqliteAccountStore, SqliteErasureStore, SqliteNotificationStore, SqlitePersonalStore,
+            SqliteAccountStore, SqliteChannelStore, SqliteErasureStore, SqliteNotificationStore, SqlitePersonalStore,
             SqlitePreferenceStore, SqlitePrivacyStore, SqliteScheduleStore,
         },
     },
@@ -38,6 +40,8 @@ pub(super) struct Stores {
     pub(super) notifications: Arc<dyn NotificationStore>,
     pub(super) outbox: Arc<dyn OutboxStore>,
     pub(super) preferences: Arc<dyn PreferenceStore>,
+    pub(super) channels: Arc<dyn ChannelStore>,
+    pub(super) deliveries: Arc<dyn DeliveryStore>,
     pub(super) retention: Arc<dyn RetentionStore>,
     pub(super) runs: Arc<dyn RunLog>,
     pub(super) erasures: Arc<dyn ErasureStore>,
@@ -54,6 +58,8 @@ impl Stores {
         let both = || (reader.clone(), writer.clone());
         let (read, write) = both();
         let notifications = Arc::new(SqliteNotificationStore::new(read, write));
+        let (read, write) = both();
+        let channels = Arc::new(SqliteChannelStore::new(read, write));
         let (read, write) = both();
         let privacy = Arc::new(SqlitePrivacyStore::new(read, write));
         let (read, write) = both();
@@ -76,6 +82,8 @@ impl Stores {
             notifications: notifications.clone(),
             outbox: notifications,
             preferences,
+            channels: channels.clone(),
+            deliveries: channels,
             retention: privacy.clone(),
             runs: privacy,
             erasures,
@@ -89,6 +97,7 @@ impl Stores {
     pub(super) fn postgres(pool: &PgPool, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
         let guarded = GuardedPool::one(pool, clock)?;
         let notifications = Arc::new(PostgresNotificationStore::new(guarded.clone()));
+        let channels = Arc::new(PostgresChannelStore::new(guarded.clone()));
         let privacy = Arc::new(PostgresPrivacyStore::new(guarded.clone()));
         let personal = Arc::new(PostgresPersonalStore::new(guarded.clone()));
         let jobs = GuardedJobStore::new(guarded.clone(), guarded.clone(), PostgresJobStore::new);
@@ -100,6 +109,8 @@ impl Stores {
             notifications: notifications.clone(),
             outbox: notifications,
             preferences: Arc::new(PostgresPreferenceStore::new(guarded.clone())),
+            channels: channels.clone(),
+            deliveries: channels,
             retention: privacy.clone(),
             runs: privacy,
             erasures: Arc::new(PostgresErasureStore::new(guarded.clone())),

@@ -8,8 +8,8 @@ use steadfast_app::accounts::{AccountStore as _, Role};
 use steadfast_app::adapters::{
     ACCOUNT_MIGRATIONS, GuardedPool, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS,
     postgres::{
-        PostgresAccountStore, PostgresNotificationStore, PostgresPrivacyStore,
-        PostgresScheduleStore,
+        PostgresAccountStore, PostgresChannelStore, PostgresNotificationStore,
+        PostgresPrivacyStore, PostgresScheduleStore,
     },
 };
 use steadfast_clock::{Clock, ManualClock, SystemClock};
@@ -61,6 +61,10 @@ impl Stores {
 
     fn notifications(&self) -> PostgresNotificationStore {
         PostgresNotificationStore::new(self.guarded())
+    }
+
+    fn channels(&self) -> PostgresChannelStore {
+        PostgresChannelStore::new(self.guarded())
     }
 
     fn privacy(&self) -> PostgresPrivacyStore {
@@ -211,6 +215,27 @@ async fn outbox_store_conforms() {
     };
     let store = stores.notifications();
     conformance::outbox(&store, &store, &*stores.ids)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn channel_store_conforms() {
+    let Some(stores) = Stores::open().await else {
+        return;
+    };
+    conformance::channels(&stores.channels(), &*stores.ids)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn delivery_store_conforms() {
+    let Some(stores) = Stores::open().await else {
+        return;
+    };
+    let store = stores.channels();
+    conformance::deliveries(&stores.notifications(), &store, &store, &*stores.ids)
         .await
         .unwrap();
 }

@@ -182,6 +182,7 @@ async fn probes_answer_on_both_listeners_and_metrics_on_the_admin_one() {
             "hub",
             "scheduler",
             "outbox",
+            "deliveries",
             "privacy",
             "http"
         ]

@@ -7,12 +7,15 @@ use sqlx::{Sqlite, SqlitePool};
 use steadfast_app::adapters::{
     GuardedJobStore, GuardedPool,
     sqlite::{
-        SqliteAccountStore, SqliteNotificationStore, SqlitePrivacyStore, SqliteScheduleStore,
+        SqliteAccountStore, SqliteChannelStore, SqliteNotificationStore, SqlitePrivacyStore,
+        SqliteScheduleStore,
     },
 };
 use steadfast_clock::{Clock, ManualClock, SystemClock};
 use steadfast_db_init::{Database, SqliteBackend, SqliteOptions, SqlitePools};
-use steadfast_notifications::{IdSource as _, NotificationStore, UserId, V7Ids};
+use steadfast_notifications::{
+    IdSource as _, NotificationStore, UserId, V7Ids, test_util::conformance,
+};
 use steadfast_privacy::{Records, test_util::conformance as privacy};
 use steadfast_scheduler::SqliteJobStore;
 use uuid::Uuid;
@@ -66,6 +69,11 @@ impl Stores {
     fn notifications(&self) -> SqliteNotificationStore {
         let (reader, writer) = self.guarded();
         SqliteNotificationStore::new(reader, writer)
+    }
+
+    fn channels(&self) -> SqliteChannelStore {
+        let (reader, writer) = self.guarded();
+        SqliteChannelStore::new(reader, writer)
     }
 
     fn privacy(&self) -> SqlitePrivacyStore {
@@ -271,4 +279,24 @@ async fn plant(writer: &SqlitePool, id: Uuid, user: Uuid, records: Records, at: 
         .execute(writer)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn channel_store_conforms() {
+    let stores = Stores::open().await;
+    conformance::channels(&stores.channels(), &*stores.ids)
+        .await
+        .unwrap();
+    stores.close().await;
+}
+
+#[tokio::test]
+async fn delivery_store_conforms() {
+    let stores = Stores::open().await;
+    let (notifications, store) = (stores.notifications(), stores.channels());
+    conformance::deliveries(&notifications, &store, &store, &*stores.ids)
+        .await
+        .unwrap();
+    drop((notifications, store));
+    stores.close().await;
 }

@@ -2,6 +2,7 @@
 ///
 /// Times are microseconds since the epoch. `user_log` is a user's counters and, by its last
 /// columns, the outbox: a user with events that were not pushed yet has an `available_at`.
+/// A channel with deliveries that are pending has a `due_at`: when the first of them is due.
 /// Users are accounts of somebody else's table, which is deliberately not referred to.
 pub const NOTIFICATION_MIGRATIONS: &[(u32, &str, &str)] = &[
     (
@@ -179,5 +180,90 @@ pub const NOTIFICATION_MIGRATIONS: &[(u32, &str, &str)] = &[
         channels TEXT NOT NULL,
         updated_at BIGINT
     );",
+    ),
+    (
+        3,
+        "CREATE TABLE channel (
+        id BLOB PRIMARY KEY,
+        user_id BLOB NOT NULL,
+        version INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        target TEXT NOT NULL,
+        secret TEXT,
+        enabled INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        due_at INTEGER,
+        claims INTEGER NOT NULL DEFAULT 0,
+        claimed_until INTEGER
+    ) STRICT;
+    CREATE INDEX channel_by_user ON channel (user_id, id);
+    CREATE INDEX channel_due ON channel (due_at) WHERE due_at IS NOT NULL;
+    CREATE INDEX channel_claimed ON channel (id) WHERE claimed_until IS NOT NULL;
+    CREATE TABLE delivery (
+        id BLOB PRIMARY KEY,
+        user_id BLOB NOT NULL,
+        channel_id BLOB NOT NULL,
+        notification_id BLOB NOT NULL,
+        state TEXT NOT NULL,
+        digest INTEGER NOT NULL CHECK (digest IN (0, 1)),
+        urgent INTEGER NOT NULL CHECK (urgent IN (0, 1)),
+        available_at INTEGER NOT NULL,
+        pending_since INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        last_error TEXT,
+        created_at INTEGER NOT NULL,
+        finished_at INTEGER,
+        UNIQUE (channel_id, notification_id)
+    ) STRICT;
+    CREATE INDEX delivery_by_user ON delivery (user_id, id);
+    CREATE INDEX delivery_by_state ON delivery (user_id, state, id);
+    CREATE INDEX delivery_due ON delivery (channel_id, available_at, id)
+        WHERE state = 'pending';
+    CREATE INDEX delivery_pending ON delivery (available_at) WHERE state = 'pending';
+    CREATE INDEX delivery_dead ON delivery (id) WHERE state = 'dead';
+    CREATE INDEX delivery_by_age ON delivery (finished_at) WHERE finished_at IS NOT NULL;",
+        "CREATE TABLE channel (
+        id UUID PRIMARY KEY,
+        user_id UUID NOT NULL,
+        version BIGINT NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        target TEXT NOT NULL,
+        secret TEXT,
+        enabled BOOLEAN NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        due_at BIGINT,
+        claims BIGINT NOT NULL DEFAULT 0,
+        claimed_until BIGINT
+    );
+    CREATE INDEX channel_by_user ON channel (user_id, id);
+    CREATE INDEX channel_due ON channel (due_at) WHERE due_at IS NOT NULL;
+    CREATE INDEX channel_claimed ON channel (id) WHERE claimed_until IS NOT NULL;
+    CREATE TABLE delivery (
+        id UUID PRIMARY KEY,
+        user_id UUID NOT NULL,
+        channel_id UUID NOT NULL,
+        notification_id UUID NOT NULL,
+        state TEXT NOT NULL,
+        digest BOOLEAN NOT NULL,
+        urgent BOOLEAN NOT NULL,
+        available_at BIGINT NOT NULL,
+        pending_since BIGINT NOT NULL,
+        attempts BIGINT NOT NULL DEFAULT 0,
+        last_error TEXT,
+        created_at BIGINT NOT NULL,
+        finished_at BIGINT,
+        UNIQUE (channel_id, notification_id)
+    );
+    CREATE INDEX delivery_by_user ON delivery (user_id, id);
+    CREATE INDEX delivery_by_state ON delivery (user_id, state, id);
+    CREATE INDEX delivery_due ON delivery (channel_id, available_at, id)
+        WHERE state = 'pending';
+    CREATE INDEX delivery_pending ON delivery (available_at) WHERE state = 'pending';
+    CREATE INDEX delivery_dead ON delivery (id) WHERE state = 'dead';
+    CREATE INDEX delivery_by_age ON delivery (finished_at) WHERE finished_at IS NOT NULL;",
     ),
 ];

@@ -10,6 +10,7 @@ use steadfast_notifications::{
 };
 use uuid::Uuid;
 
+use super::delivery_store::dispatch;
 use super::user_log::{Places, advance, append_event};
 use crate::adapters::{
     GuardedPool,
@@ -398,6 +399,7 @@ async fn append(
         notification: stored.clone(),
     };
     append_event(tx, draft.user_id, places, &event, draft.created_at).await?;
+    dispatch(tx, draft).await?;
     Ok(stored)
 }
 

@@ -11,6 +11,7 @@ use steadfast_notifications::{
 use uuid::Uuid;
 
 use super::{
+    delivery_store::dispatch,
     event_log::{append_event, read_events},
     group_commit::GroupCommit,
 };
@@ -412,6 +413,7 @@ async fn append(
         notification: stored.clone(),
     };
     append_event(tx, draft.user_id, &event, draft.created_at).await?;
+    dispatch(tx, draft).await?;
     Ok(stored)
 }
 

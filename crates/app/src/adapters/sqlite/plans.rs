@@ -4,6 +4,7 @@ use sqlx::{AssertSqlSafe, Row as _, sqlite::SqlitePoolOptions, sqlite::SqliteRow
 use steadfast_notifications::Order;
 
 use super::{
+    delivery_store::{DUE, FREE},
     event_log::{EVENTS, PRUNE},
     notification_store::{IS_ENABLED, READ_UP_TO, SET_OCCURRENCE, list_sql},
     outbox_store::{CLAIM, PENDING, PUSHED, RELEASE},
@@ -15,8 +16,9 @@ use crate::adapters::NOTIFICATION_MIGRATIONS;
 async fn hot_statements_search_the_index_made_for_them() {
     let pool = SqlitePoolOptions::new().max_connections(1);
     let pool = pool.connect("sqlite::memory:").await.unwrap();
-    let tables = sqlx::raw_sql(NOTIFICATION_MIGRATIONS[0].1);
-    tables.execute(&pool).await.unwrap();
+    for (_, tables, _) in NOTIFICATION_MIGRATIONS {
+        sqlx::raw_sql(*tables).execute(&pool).await.unwrap();
+    }
     let (newest, oldest) = (
         Order::NewestFirst { before: None },
         Order::OldestFirst { after: 0 },
@@ -47,6 +49,8 @@ async fn hot_statements_search_the_index_made_for_them() {
         (CLAIM, "PRIMARY KEY (user_id=?)"),
         (PUSHED, "PRIMARY KEY (user_id=?)"),
         (RELEASE, "user_log_pending (available_at>?)"),
+        (FREE, "channel_due (due_at<?)"),
+        (DUE, "delivery_due (channel_id=? AND available_at<?)"),
         (LIST, "schedule_by_user (user_id=? AND id>?)"),
         (OUT_OF_SYNC, "schedule_out_of_sync (id>?)"),
     ] {
