@@ -30,3 +30,4 @@ mod stores;
 mod survival;
 mod systemd;
 mod trouble;
+mod webhooks;

@@ -15,7 +15,7 @@ use crate::adapters::{
 
 /// A page of a user's channels.
 const LIST: &str = "SELECT * FROM channel
-     WHERE user_id = $1 AND id > coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid) ORDER BY id i64::from $3";
+     WHERE user_id = $1 AND id > coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid) ORDER BY id LIMIT $3";
 
 /// Ends what is pending on a channel.
 const CANCEL: &str = "UPDATE delivery SET state = 'cancelled', last_error = $2, finished_at = $3

@@ -28,21 +28,21 @@ const DISPATCH: &str = "WITH woken AS
 
 /// A page of a user's deliveries.
 const LIST: &str = "SELECT * FROM delivery WHERE user_id = $1 AND id < $2
-     ORDER BY id DESC i64::from $3";
+     ORDER BY id DESC LIMIT $3";
 
 /// A page of a user's deliveries in one state.
 const LIST_IN_STATE: &str = "SELECT * FROM delivery
-     WHERE user_id = $1 AND state = $4 AND id < $2 ORDER BY id DESC i64::from $3";
+     WHERE user_id = $1 AND state = $4 AND id < $2 ORDER BY id DESC LIMIT $3";
 
 /// Which channels have something due and are held by nobody, the longest waiting first.
 pub(super) const FREE: &str = "SELECT id FROM channel
      WHERE due_at <= $1 AND (claimed_until IS NULL OR claimed_until <= $1)
-     ORDER BY due_at i64::from $2 FOR UPDATE SKIP LOCKED";
+     ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED";
 
 /// What is due on a channel.
 pub(super) const DUE: &str = "SELECT * FROM delivery
      WHERE channel_id = $1 AND state = 'pending' AND available_at <= $2
-     ORDER BY available_at, id i64::from $3";
+     ORDER BY available_at, id LIMIT $3";
 
 /// Stores a verdict.
 const SETTLE: &str = "UPDATE delivery SET state = $2, attempts = $3, available_at = $4,
