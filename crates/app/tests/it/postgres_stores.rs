@@ -1,5 +1,7 @@
 //! The Postgres stores do what every such store must do, and transactions meet as they are to.
 
+mod channels;
+
 use std::{sync::Arc, time::SystemTime};
 
 use jiff::Timestamp;
@@ -215,27 +217,6 @@ async fn outbox_store_conforms() {
     };
     let store = stores.notifications();
     conformance::outbox(&store, &store, &*stores.ids)
-        .await
-        .unwrap();
-}
-
-#[tokio::test]
-async fn channel_store_conforms() {
-    let Some(stores) = Stores::open().await else {
-        return;
-    };
-    conformance::channels(&stores.channels(), &*stores.ids)
-        .await
-        .unwrap();
-}
-
-#[tokio::test]
-async fn delivery_store_conforms() {
-    let Some(stores) = Stores::open().await else {
-        return;
-    };
-    let store = stores.channels();
-    conformance::deliveries(&stores.notifications(), &store, &store, &*stores.ids)
         .await
         .unwrap();
 }
