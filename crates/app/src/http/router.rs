@@ -18,8 +18,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Api, MAX_BODY, SESSION_COOKIE, admin, channels, erasure, limits, notifications, preferences, privacy,
-    probes,
+    Api, MAX_BODY, SESSION_COOKIE, admin, channels, erasure, limits, notifications, preferences,
+    privacy, probes,
     problem::{self, Kind, Problem, ProblemBody},
     request_id, schedules, session, setup, tokens, users, web, ws,
 };

@@ -18,13 +18,13 @@ use crate::{
         Guarded, GuardedJobStore, GuardedPool,
         personal::PersonalExport,
         postgres::{
-            PostgresAccountStore, PostgresChannelStore, PostgresErasureStore, PostgresNotificationStore,
-            PostgresPersonalStore, PostgresPreferenceStore, PostgresPrivacyStore,
-            PostgresScheduleStore,
+            PostgresAccountStore, PostgresChannelStore, PostgresErasureStore,
+            PostgresNotificationStore, PostgresPersonalStore, PostgresPreferenceStore,
+            PostgresPrivacyStore, PostgresScheduleStore,
         },
         sqlite::{
-            SqliteAccountStore, SqliteChannelStore, SqliteErasureStore, SqliteNotificationStore, SqlitePersonalStore,
-            SqlitePreferenceStore, SqlitePrivacyStore, SqliteScheduleStore,
+            SqliteAccountStore, SqliteChannelStore, SqliteErasureStore, SqliteNotificationStore,
+            SqlitePersonalStore, SqlitePreferenceStore, SqlitePrivacyStore, SqliteScheduleStore,
         },
     },
 };

@@ -7,7 +7,7 @@ pub struct PersonalTable {
     pub key: &'static str,
     /// Which rows are a user's.
     pub owned: Owned,
-    /// Columns that an export leaves out: hashes of secrets, which tell a user nothing.
+    /// Columns that an export leaves out: secrets and their hashes.
     pub hidden: &'static [&'static str],
     /// What an erasure does with the rows.
     pub erase: Erase,
@@ -88,6 +88,15 @@ pub const PERSONAL_TABLES: &[PersonalTable] = &[
     PersonalTable {
         name: "api_token",
         hidden: &["hash"],
+        ..DELETED
+    },
+    PersonalTable {
+        name: "channel",
+        hidden: &["secret"],
+        ..DELETED
+    },
+    PersonalTable {
+        name: "delivery",
         ..DELETED
     },
     PersonalTable {
