@@ -67,7 +67,7 @@ fn parse_word(
         _ => "",
     };
     if fields.is_empty() || tokens.len() > 1 {
-        let text = text.trim_end();
+        let text = text.trim_ascii_end();
         return Err(SpecError::Word {
             text: text[start..].into(),
             span: start..text.len(),
@@ -83,7 +83,7 @@ fn parse_every(text: &str, end: usize, tokens: &[(usize, &str)]) -> Result<Kind,
         _ => None,
     };
     period.map(Kind::Every).ok_or_else(|| {
-        let text = text.trim_end();
+        let text = text.trim_ascii_end();
         let start = tokens.first().map_or(end, |(start, _)| *start);
         SpecError::Every {
             text: text[start..].into(),

@@ -15,6 +15,7 @@ mod expressions;
 mod faults;
 mod fixture;
 mod held_store;
+mod hostile;
 mod invariants;
 mod killed;
 mod next_five;
