@@ -2,6 +2,7 @@
 
 mod admin;
 mod api;
+mod audit;
 mod caller;
 mod channels;
 mod crowd;
@@ -13,11 +14,13 @@ mod limits;
 mod notifications;
 mod origin;
 mod page;
+mod policies;
 mod preferences;
 mod privacy;
 mod probes;
 mod problem;
 mod request_id;
+mod request_info;
 mod router;
 mod schedules;
 mod server;

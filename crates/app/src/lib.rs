@@ -17,6 +17,7 @@ macro_rules! say {
 pub mod accounts;
 pub mod adapters;
 pub mod alerts;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod http;

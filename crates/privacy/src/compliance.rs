@@ -2,8 +2,8 @@ use jiff::{SignedDuration, Timestamp};
 use steadfast_lease::LeaseContext;
 
 use crate::{
-    ComplianceReport, Finding, Operation, PolicyMeasurement, PortError, Privacy, RetentionPolicy,
-    Run, error::in_full,
+    ComplianceReport, Finding, Operation, PolicyMeasurement, PortError, Privacy, PrivacyError,
+    RetentionPolicy, Run, error::in_full,
 };
 
 /// How long after its time a record is deleted as a rule: cleanups are daily, and one may fail.
@@ -11,12 +11,16 @@ const GRACE: SignedDuration = SignedDuration::from_hours(48);
 
 impl Privacy {
     /// Measures every policy; what cannot be measured is a finding, and makes the run a failure.
-    pub(crate) async fn measure(&self, run: &mut Run, lease: LeaseContext) {
+    pub(crate) async fn measure(
+        &self,
+        run: &mut Run,
+        lease: LeaseContext,
+    ) -> Result<(), PrivacyError> {
         let now = run.started_at;
         let mut findings = Vec::new();
         let mut errors = Vec::new();
         let mut policies = Vec::new();
-        for policy in &self.policies {
+        for policy in &self.policies_patiently().await? {
             let measured = match lease.check() {
                 Ok(()) => self
                     .measure_policy(policy, now)
@@ -55,6 +59,7 @@ impl Privacy {
             policies,
             findings,
         });
+        Ok(())
     }
 
     async fn measure_policy(

@@ -1,13 +1,16 @@
 use jiff::Timestamp;
 use steadfast_lease::LeaseContext;
 use steadfast_sync::RetryError;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
     Erasure, ErasureError, ErasureId, ErasureStatus, Erasures, Operation, PortError, Privacy,
-    PrivacyError, Receipt, Run, STRAGGLERS, Tombstone, Trigger, erasures::failed, error::in_full,
-    privacy::decide,
+    PrivacyError, Receipt, Run, STRAGGLERS, Tombstone, Trigger,
+    erasures::failed,
+    error::in_full,
+    privacy::{INTERRUPTED, decide},
 };
 
 /// How many requests are read at a time.
@@ -36,20 +39,34 @@ impl Privacy {
     /// [`Incomplete`](PrivacyError::Incomplete) if any erasure failed,
     /// [`Lock`](PrivacyError::Lock), [`Log`](PrivacyError::Log).
     pub async fn erase(&self, trigger: Trigger) -> Result<Run, PrivacyError> {
-        self.exclusive(Operation::Erasure, trigger, async |run, lease| {
-            if let Some(erasures) = &self.erasures {
-                run.error = self.erase_due(erasures, lease).await;
-            }
-            Ok(())
-        })
-        .await
+        self.run(Operation::Erasure, trigger).await
+    }
+
+    pub(crate) async fn erase_all_due(
+        &self,
+        run: &mut Run,
+        lease: LeaseContext,
+        stop: CancellationToken,
+    ) -> Result<(), PrivacyError> {
+        if let Some(erasures) = &self.erasures {
+            run.error = self.erase_due(erasures, lease, stop).await;
+        }
+        Ok(())
     }
 
     /// Why not everything was done, if it was not.
-    async fn erase_due(&self, erasures: &Erasures, lease: LeaseContext) -> Option<String> {
+    async fn erase_due(
+        &self,
+        erasures: &Erasures,
+        lease: LeaseContext,
+        stop: CancellationToken,
+    ) -> Option<String> {
         let deadline = self.clock.monotonic() + self.max_duration;
         let go_on = || {
             lease.check().map_err(|lost| in_full(&lost))?;
+            if stop.is_cancelled() {
+                return Err(INTERRUPTED.to_owned());
+            }
             if self.clock.monotonic() >= deadline {
                 return Err(format!("not done within {:?}", self.max_duration));
             }

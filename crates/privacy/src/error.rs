@@ -3,7 +3,7 @@ use std::error::Error as StdError;
 use steadfast_lease::LeaseError;
 use thiserror::Error;
 
-use crate::{Erasure, ErasureId, ErasureStatus, Operation, Run};
+use crate::{Erasure, ErasureId, ErasureStatus, Operation, Records, Run};
 
 /// A port could not do its work; what lies behind is the adapter's business.
 #[derive(Debug, Error)]
@@ -60,6 +60,29 @@ pub enum PrivacyError {
         #[source]
         source: LeaseError,
     },
+    /// A change of a policy breaks a rule; nothing was stored.
+    #[error("{field} {problem}")]
+    InvalidPolicy {
+        /// Which field of the change.
+        field: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// The policy has another version than the one that was to be changed.
+    #[error("the policy for {records} was changed meanwhile; read it again")]
+    PolicyVersion {
+        /// Which policy.
+        records: Records,
+    },
+    /// The store of the policies failed.
+    #[error("cannot {action} the policies")]
+    Policies {
+        /// What was to be done.
+        action: &'static str,
+        /// Why it failed.
+        #[source]
+        source: PortError,
+    },
     /// The log of runs failed.
     #[error("cannot {action} in the log of runs")]
     Log {
@@ -76,8 +99,10 @@ impl PrivacyError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Incomplete { .. } => false,
-            Self::Log { source, .. } => source.is_transient(),
+            Self::Incomplete { .. } | Self::InvalidPolicy { .. } | Self::PolicyVersion { .. } => {
+                false
+            }
+            Self::Log { source, .. } | Self::Policies { source, .. } => source.is_transient(),
             Self::Lock {
                 source: LeaseError::Acquire { source, .. },
                 ..

@@ -13,7 +13,10 @@
 //!   as its backend does. A run that meets another is stored as skipped.
 //! - The runs are in a log: each run as it begins, each policy's outcome as it is known, the end.
 //!   Partial failure is failure.
-//! - Deletion takes small batches with pauses; a policy under legal hold deletes nothing.
+//! - Policies are stored, changed within caps, versioned, and read again before each batch: a legal
+//!   hold that is set while a cleanup is at work stops it there.
+//! - Deletion takes small batches, with pauses that grow with what a batch costs; a policy under
+//!   legal hold deletes nothing.
 //! - An erasure goes on after a crash at any point, counts every row once in its receipt, and is
 //!   remembered outside of the database, so that the restore of a backup does not undo it.
 //! - Every figure of a report is measured from the rows.
@@ -34,7 +37,7 @@
 //! use steadfast_lease::MemoryBackend;
 //! use steadfast_privacy::{
 //!     Privacy, Records, RunStatus, Trigger,
-//!     test_util::{MemoryRetention, MemoryRunLog},
+//!     test_util::{MemoryPolicies, MemoryRetention, MemoryRunLog},
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -42,7 +45,9 @@
 //! let store = Arc::new(MemoryRetention::new());
 //! store.plant(Records::Sessions, jiff::Timestamp::UNIX_EPOCH);
 //! let log = Arc::new(MemoryRunLog::new());
-//! let privacy = Privacy::builder(store, log, Arc::new(MemoryBackend::new())).build()?;
+//! let policies = Arc::new(MemoryPolicies::new());
+//! let locks = Arc::new(MemoryBackend::new());
+//! let privacy = Privacy::builder(store, log, policies, locks).build()?;
 //!
 //! let run = privacy.cleanup(Trigger::Cli).await?;
 //! assert_eq!(run.status, RunStatus::Succeeded);
@@ -53,6 +58,7 @@
 //! # }
 //! ```
 
+mod builder;
 mod cleanup;
 mod compliance;
 mod erasure;
@@ -60,6 +66,7 @@ mod erasure_ports;
 mod erasure_run;
 mod erasures;
 mod error;
+mod policies;
 mod policy;
 mod ports;
 mod privacy;
@@ -71,17 +78,20 @@ mod stamps;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 
+pub use builder::PrivacyBuilder;
+pub use cleanup::{MAX_PAUSE, PAUSE_FACTOR};
 pub use erasure::{ErasedRows, Erasure, ErasureId, ErasureStatus, Receipt, Tombstone};
 pub use erasure_ports::{CodeHash, Connections, ErasureStore, PersonalData, TombstoneLog};
 #[cfg(any(test, feature = "mocks"))]
 pub use erasure_ports::{MockConnections, MockErasureStore, MockPersonalData, MockTombstoneLog};
 pub use erasures::{ERASURE_GRACE, Erasures, MAX_ERASURES, STRAGGLERS};
 pub use error::{BuildError, ErasureError, PortError, PrivacyError};
-pub use policy::RetentionPolicy;
+pub use policies::PolicySnapshot;
+pub use policy::{ChangedBy, PolicyChange, PolicyPatch, RetentionPolicy};
 #[cfg(any(test, feature = "mocks"))]
-pub use ports::{MockRetentionStore, MockRunLog};
-pub use ports::{RetentionStore, RunLog};
-pub use privacy::{MAX_DURATION, MAX_RUNS, Privacy, PrivacyBuilder};
+pub use ports::{MockPolicyStore, MockRetentionStore, MockRunLog};
+pub use ports::{PolicyStore, RetentionStore, RunLog};
+pub use privacy::{MAX_DURATION, MAX_RUNS, Privacy};
 pub use records::{Records, UnknownRecords};
 pub use report::{ComplianceReport, Finding, PolicyMeasurement};
 pub use run::{Operation, PolicyOutcome, PolicyStatus, Run, RunId, RunStatus, Trigger};

@@ -1,7 +1,9 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::{Operation, PolicyOutcome, PortError, Records, Run, RunId};
+use crate::{
+    Operation, PolicyChange, PolicyOutcome, PortError, Records, RetentionPolicy, Run, RunId,
+};
 
 /// Finds and deletes records by their age.
 ///
@@ -50,6 +52,31 @@ pub trait RetentionStore: Send + Sync {
     ) -> Result<u64, PortError>;
 }
 
+/// Keeps the policies that were changed.
+///
+/// # Cancel safety
+///
+/// A call that is dropped has either happened as a whole or not at all.
+#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
+pub trait PolicyStore: Send + Sync {
+    /// Those that were ever changed, as they are now; the others stand as they are by default.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    async fn load(&self) -> Result<Vec<RetentionPolicy>, PortError>;
+
+    /// Stores how a policy is to be, if its version is still the one before: of any number of
+    /// concurrent changes of one version one is stored. A policy that was never stored has
+    /// version 1. Durable when it returns `true`.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    async fn store(&self, change: &PolicyChange) -> Result<bool, PortError>;
+}
+
 /// Remembers the runs.
 ///
 /// Each call is atomic and durable when it returns.
@@ -93,6 +120,13 @@ pub trait RunLog: Send + Sync {
     ///
     /// If the log fails.
     async fn finish(&self, run: &Run) -> Result<(), PortError>;
+
+    /// The run of that id.
+    ///
+    /// # Errors
+    ///
+    /// If the log fails.
+    async fn find(&self, id: RunId) -> Result<Option<Run>, PortError>;
 
     /// The latest run of an operation that succeeded.
     ///

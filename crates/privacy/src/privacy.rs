@@ -1,15 +1,19 @@
-use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
-use steadfast_clock::{Clock, SystemClock};
+use steadfast_clock::Clock;
 use steadfast_lease::{LeaseContext, LeaseLock, LockBackend};
 use steadfast_sync::{Decision, Retry, RetryError};
-use uuid::Uuid;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    BuildError, ComplianceReport, Erasures, Operation, PortError, PrivacyError, RetentionPolicy,
-    RetentionStore, Run, RunId, RunLog, RunStatus, Trigger,
-    stamps::{NewId, random_ids, stored_now},
+    ComplianceReport, Erasures, Operation, PolicySnapshot, PolicyStore, PortError, PrivacyBuilder,
+    PrivacyError, RetentionPolicy, RetentionStore, Run, RunId, RunLog, RunStatus, Trigger,
+    stamps::{NewId, stored_now},
 };
 
 /// How many runs [`Privacy::runs`] returns at most.
@@ -17,6 +21,9 @@ pub const MAX_RUNS: u32 = 200;
 
 /// How long a cleanup may take unless another time is set.
 pub const MAX_DURATION: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// Why a run that was interrupted is a failure.
+pub(crate) const INTERRUPTED: &str = "interrupted: the service stops";
 
 /// Deletes what is past retention, and measures how far that is kept.
 ///
@@ -28,148 +35,27 @@ pub const MAX_DURATION: Duration = Duration::from_secs(4 * 60 * 60);
 ///   with it; a run that died is marked as failed by the next one, or by
 ///   [`recover`](Self::recover).
 /// - A run is a success only if every part of it was.
-/// - Deletion goes in batches with pauses, so that others get their turns at the store.
+/// - Deletion goes in batches with pauses, so that others get their turns at the store; the policy
+///   is read again before each.
 /// - Every figure of a report is measured from the rows.
 pub struct Privacy {
     pub(crate) store: Arc<dyn RetentionStore>,
     pub(crate) log: Arc<dyn RunLog>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) policies: Vec<RetentionPolicy>,
+    pub(crate) policy_store: Arc<dyn PolicyStore>,
+    pub(crate) base_policies: Vec<RetentionPolicy>,
+    pub(crate) snapshot: PolicySnapshot,
+    /// Ends the runs at work when it is cancelled; the next ones have a new one.
+    pub(crate) stop: Mutex<CancellationToken>,
     pub(crate) batch: u32,
     pub(crate) pause: Duration,
     pub(crate) max_duration: Duration,
     pub(crate) retry: Retry,
     pub(crate) erasures: Option<Erasures>,
-    new_id: NewId,
-    cleanup_lock: LeaseLock,
-    compliance_lock: LeaseLock,
-    erasure_lock: LeaseLock,
-}
-
-/// Sets up [`Privacy`].
-pub struct PrivacyBuilder {
-    store: Arc<dyn RetentionStore>,
-    log: Arc<dyn RunLog>,
-    locks: Arc<dyn LockBackend>,
-    clock: Arc<dyn Clock>,
-    policies: Vec<RetentionPolicy>,
-    owner: String,
-    batch: u32,
-    pause: Duration,
-    max_duration: Duration,
-    erasures: Option<Erasures>,
-    new_id: NewId,
-}
-
-impl PrivacyBuilder {
-    /// Replaces the clock; the machine's by default. The lock backend must have the same one.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Replaces the policies; [`RetentionPolicy::defaults`] without it.
-    #[must_use]
-    pub fn policies(mut self, policies: Vec<RetentionPolicy>) -> Self {
-        self.policies = policies;
-        self
-    }
-
-    /// Sets the name of this process in the locks; `privacy` by default.
-    #[must_use]
-    pub fn owner(mut self, owner: impl Into<String>) -> Self {
-        self.owner = owner.into();
-        self
-    }
-
-    /// Sets how many records one transaction deletes; 500 by default.
-    #[must_use]
-    pub fn batch(mut self, records: u32) -> Self {
-        self.batch = records;
-        self
-    }
-
-    /// Sets the time between two batches; 50 ms by default.
-    #[must_use]
-    pub fn pause(mut self, pause: Duration) -> Self {
-        self.pause = pause;
-        self
-    }
-
-    /// Sets how long a cleanup may take; [`MAX_DURATION`] by default. The next one goes on where it ended.
-    #[must_use]
-    pub fn max_duration(mut self, max_duration: Duration) -> Self {
-        self.max_duration = max_duration;
-        self
-    }
-
-    /// Carries out requests for erasure, by [`Privacy::erase`]; none by default.
-    #[must_use]
-    pub fn erasures(mut self, erasures: Erasures) -> Self {
-        self.erasures = Some(erasures);
-        self
-    }
-
-    /// Sets where the ids of runs come from, given the time; UUIDv7 with the system's randomness
-    /// by default.
-    #[must_use]
-    pub fn ids(mut self, new_id: impl Fn(Timestamp) -> Uuid + Send + Sync + 'static) -> Self {
-        self.new_id = Arc::new(new_id);
-        self
-    }
-
-    /// Builds the service.
-    ///
-    /// # Errors
-    ///
-    /// If a policy is outside of its caps or there are two for the same records, or a setting
-    /// does not work.
-    pub fn build(self) -> Result<Privacy, BuildError> {
-        let invalid = |field: &str, problem: &str| BuildError {
-            field: field.to_owned(),
-            problem: problem.to_owned(),
-        };
-        if self.batch == 0 {
-            return Err(invalid("batch", "must be at least one"));
-        }
-        if self.max_duration.is_zero() {
-            return Err(invalid("max_duration", "must be longer than nothing"));
-        }
-        let mut seen = HashSet::new();
-        for policy in &self.policies {
-            policy.check()?;
-            if !seen.insert(policy.records) {
-                return Err(invalid(
-                    "policies",
-                    &format!("name {} twice", policy.records),
-                ));
-            }
-        }
-        let lock = |operation: Operation| {
-            let key = format!("privacy/{}", operation.name());
-            let lock = LeaseLock::builder(self.locks.clone(), key, self.owner.clone());
-            let lock = lock.clock(self.clock.clone()).build();
-            lock.map_err(|error| invalid("owner", &error.to_string()))
-        };
-        let retry = Retry::builder().name("privacy store").max_attempts(4);
-        let retry = retry.deadline(Duration::from_secs(20)).build();
-        Ok(Privacy {
-            cleanup_lock: lock(Operation::Cleanup)?,
-            compliance_lock: lock(Operation::Compliance)?,
-            erasure_lock: lock(Operation::Erasure)?,
-            erasures: self.erasures,
-            retry: retry.map_err(|error| invalid("retry", &error.to_string()))?,
-            store: self.store,
-            log: self.log,
-            clock: self.clock,
-            policies: self.policies,
-            batch: self.batch,
-            pause: self.pause,
-            max_duration: self.max_duration,
-            new_id: self.new_id,
-        })
-    }
+    pub(crate) new_id: NewId,
+    pub(crate) cleanup_lock: LeaseLock,
+    pub(crate) compliance_lock: LeaseLock,
+    pub(crate) erasure_lock: LeaseLock,
 }
 
 impl Privacy {
@@ -178,21 +64,10 @@ impl Privacy {
     pub fn builder(
         store: Arc<dyn RetentionStore>,
         log: Arc<dyn RunLog>,
+        policies: Arc<dyn PolicyStore>,
         locks: Arc<dyn LockBackend>,
     ) -> PrivacyBuilder {
-        PrivacyBuilder {
-            store,
-            log,
-            locks,
-            clock: Arc::new(SystemClock),
-            policies: RetentionPolicy::defaults(),
-            owner: "privacy".to_owned(),
-            batch: 500,
-            pause: Duration::from_millis(50),
-            max_duration: MAX_DURATION,
-            erasures: None,
-            new_id: random_ids(),
-        }
+        PrivacyBuilder::new(store, log, policies, locks)
     }
 
     /// Marks runs as failed whose process died, so that none says that it is at work; call it at
@@ -223,52 +98,90 @@ impl Privacy {
         Ok(failed)
     }
 
-    /// Deletes what is past retention.
+    /// Does an operation: the one way in, whoever asks.
     ///
-    /// A run that meets another one at work does nothing and is
+    /// A run that meets another one of its operation at work does nothing and is
     /// [`Skipped`](RunStatus::Skipped); that is no error.
     ///
     /// # Cancel safety
     ///
     /// Dropped, it stops between two batches or lets go of one, and leaves its run behind as
-    /// running, and its lock to expire; the next run marks it as failed and deletes the rest.
+    /// running, and its lock to expire; the next run marks it as failed and does the rest.
+    /// [`interrupt`](Self::interrupt) ends it in good order.
     ///
     /// # Errors
     ///
-    /// [`Incomplete`](PrivacyError::Incomplete) if any policy failed,
-    /// [`Lock`](PrivacyError::Lock), [`Log`](PrivacyError::Log).
-    pub async fn cleanup(&self, trigger: Trigger) -> Result<Run, PrivacyError> {
-        self.exclusive(Operation::Cleanup, trigger, async |run, lease| {
-            self.delete_expired(run, lease).await
-        })
-        .await
+    /// [`Incomplete`](PrivacyError::Incomplete) if a part of it was not done; the run is in it.
+    /// [`Lock`](PrivacyError::Lock), [`Log`](PrivacyError::Log),
+    /// [`Policies`](PrivacyError::Policies).
+    pub async fn run(&self, operation: Operation, trigger: Trigger) -> Result<Run, PrivacyError> {
+        self.run_as(self.new_id(), operation, trigger).await
     }
 
-    /// Measures how far the policies are kept, and stores the report.
-    ///
-    /// A run that meets another one at work does nothing and is
-    /// [`Skipped`](RunStatus::Skipped); that is no error.
+    /// As [`run`](Self::run), under an id that was asked for before, so that whoever asked can
+    /// find the run.
     ///
     /// # Cancel safety
     ///
-    /// As [`cleanup`](Self::cleanup); it deletes nothing.
+    /// As [`run`](Self::run).
     ///
     /// # Errors
     ///
-    /// [`Incomplete`](PrivacyError::Incomplete) if anything could not be measured; the report is
-    /// in the run all the same. [`Lock`](PrivacyError::Lock), [`Log`](PrivacyError::Log).
-    pub async fn compliance(&self, trigger: Trigger) -> Result<Run, PrivacyError> {
-        self.exclusive(Operation::Compliance, trigger, async |run, lease| {
-            self.measure(run, lease).await;
-            Ok(())
+    /// As [`run`](Self::run).
+    pub async fn run_as(
+        &self,
+        id: RunId,
+        operation: Operation,
+        trigger: Trigger,
+    ) -> Result<Run, PrivacyError> {
+        let run = self.new_run(id, operation, trigger);
+        let stop = self.stop_token().clone();
+        self.exclusive(run, async |run, lease| match operation {
+            Operation::Cleanup => self.delete_expired(run, lease, stop).await,
+            Operation::Compliance => self.measure(run, lease).await,
+            Operation::Erasure => self.erase_all_due(run, lease, stop).await,
         })
         .await
     }
 
-    /// The policies in force.
+    /// An id for a run that is to begin.
     #[must_use]
-    pub fn policies(&self) -> &[RetentionPolicy] {
-        &self.policies
+    pub fn new_id(&self) -> RunId {
+        RunId::new((self.new_id)(self.now()))
+    }
+
+    /// Deletes what is past retention: [`run`](Self::run) of that operation.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn cleanup(&self, trigger: Trigger) -> Result<Run, PrivacyError> {
+        self.run(Operation::Cleanup, trigger).await
+    }
+
+    /// Measures how far the policies are kept, and stores the report: [`run`](Self::run) of that
+    /// operation.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run); it deletes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run); where it is [`Incomplete`](PrivacyError::Incomplete), the report is
+    /// in the run all the same.
+    pub async fn compliance(&self, trigger: Trigger) -> Result<Run, PrivacyError> {
+        self.run(Operation::Compliance, trigger).await
+    }
+
+    /// Tells the cleanups and erasures that are at work to end before their next batch. They are then failures,
+    /// since something may be left; the next one goes on.
+    pub fn interrupt(&self) {
+        std::mem::take(&mut *self.stop_token()).cancel();
     }
 
     /// Up to `limit` runs, at most [`MAX_RUNS`], with ids below `before`, the newest first.
@@ -288,6 +201,20 @@ impl Privacy {
     ) -> Result<Vec<Run>, PrivacyError> {
         let runs = self.log.list(operation, before, limit.min(MAX_RUNS)).await;
         runs.map_err(log_failed("list runs"))
+    }
+
+    /// The run of that id; `None`: there is none, or it has not begun.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Log`](PrivacyError::Log).
+    pub async fn find_run(&self, id: RunId) -> Result<Option<Run>, PrivacyError> {
+        let run = self.log.find(id).await;
+        run.map_err(log_failed("find a run"))
     }
 
     /// The report of the latest compliance run that succeeded.
@@ -313,11 +240,10 @@ impl Privacy {
     /// Does `work` under the operation's lock and stores the run, or stores that it was skipped.
     pub(crate) async fn exclusive(
         &self,
-        operation: Operation,
-        trigger: Trigger,
+        mut run: Run,
         work: impl AsyncFnOnce(&mut Run, LeaseContext) -> Result<(), PrivacyError>,
     ) -> Result<Run, PrivacyError> {
-        let mut run = self.new_run(operation, trigger);
+        let operation = run.operation;
         let mut stored = Ok(());
         let held = self.lock(operation).try_run(async |lease| {
             stored = self.run_logged(&mut run, lease, work).await;
@@ -377,13 +303,16 @@ impl Privacy {
         }
     }
 
-    fn new_run(&self, operation: Operation, trigger: Trigger) -> Run {
-        let started_at = self.now();
+    fn stop_token(&self) -> MutexGuard<'_, CancellationToken> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_run(&self, id: RunId, operation: Operation, trigger: Trigger) -> Run {
         Run {
-            id: RunId::new((self.new_id)(started_at)),
+            id,
             operation,
             trigger,
-            started_at,
+            started_at: self.now(),
             finished_at: None,
             status: RunStatus::Running,
             error: None,
@@ -396,15 +325,7 @@ impl Privacy {
 impl fmt::Debug for Privacy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Privacy")
-            .field("policies", &self.policies)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for PrivacyBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PrivacyBuilder")
-            .field("policies", &self.policies)
+            .field("policies", &self.base_policies)
             .finish_non_exhaustive()
     }
 }

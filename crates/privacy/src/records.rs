@@ -20,6 +20,8 @@ pub enum Records {
     IdempotencyKeys,
     /// Sessions of users, by the time of their end.
     Sessions,
+    /// What was done by whom, by the time of doing.
+    AuditEntries,
     /// Runs of this crate's operations, by the time of their beginning.
     PrivacyRuns,
 }
@@ -34,13 +36,14 @@ pub struct UnknownRecords {
 
 impl Records {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ReadNotifications,
         Self::UnreadNotifications,
         Self::UserEvents,
         Self::Occurrences,
         Self::IdempotencyKeys,
         Self::Sessions,
+        Self::AuditEntries,
         Self::PrivacyRuns,
     ];
 
@@ -54,6 +57,7 @@ impl Records {
             Self::Occurrences => "occurrences",
             Self::IdempotencyKeys => "idempotency_keys",
             Self::Sessions => "sessions",
+            Self::AuditEntries => "audit_entries",
             Self::PrivacyRuns => "privacy_runs",
         }
     }

@@ -150,6 +150,23 @@ impl Accounts {
         self.begin_session(user).await
     }
 
+    /// The id of the user of that name, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Reads only.
+    pub async fn id_of(&self, username: &str) -> Result<Option<Uuid>, AccountError> {
+        let Ok(username) = Username::parse(username) else {
+            return Ok(None);
+        };
+        let stored = self.store.user_by_name(&username).await?;
+        Ok(stored.map(|stored| stored.user.id))
+    }
+
     /// Ends a session.
     ///
     /// # Errors

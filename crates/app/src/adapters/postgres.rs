@@ -5,9 +5,11 @@
 //! `uuid`s; a page begins after the nil UUID and ends before the largest one, which are no ids.
 
 mod account_store;
+mod audit_store;
 mod channel_store;
 mod delivery_store;
 mod erasure_store;
+mod idempotency_key;
 mod notification_store;
 mod outbox_store;
 mod personal_store;
@@ -17,6 +19,7 @@ mod schedule_store;
 mod user_log;
 
 pub use account_store::PostgresAccountStore;
+pub use audit_store::PostgresAuditStore;
 pub use channel_store::PostgresChannelStore;
 pub use erasure_store::PostgresErasureStore;
 pub use notification_store::PostgresNotificationStore;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use steadfast_privacy::{MAX_DURATION, Operation, Privacy, Trigger};
 use steadfast_scheduler::{
-    Cause, Dialect, Fire, Job, JobError, JobHandler, JobKey, Scheduler, SchedulerError, Spec,
+    Dialect, Fire, Job, JobError, JobHandler, JobKey, Scheduler, SchedulerError, Spec,
 };
 
 /// Cleanup every night at two, compliance on Sundays at three, both in UTC; erasure every hour.
@@ -36,17 +36,10 @@ impl PrivacyRuns {
 #[async_trait]
 impl JobHandler for PrivacyRuns {
     async fn run(&self, fire: Fire) -> Result<(), JobError> {
-        let trigger = match fire.cause {
-            Cause::Manual => Trigger::Api,
-            Cause::Scheduled | Cause::Misfire => Trigger::Schedule,
-        };
         let key = fire.key.as_str();
-        let run = match Operation::from_name(key) {
-            Some(Operation::Cleanup) => self.privacy.cleanup(trigger).await,
-            Some(Operation::Compliance) => self.privacy.compliance(trigger).await,
-            Some(Operation::Erasure) => self.privacy.erase(trigger).await,
-            None => return Err(JobError::new(format!("there is no operation `{key}`"))),
-        };
+        let operation = Operation::from_name(key)
+            .ok_or_else(|| JobError::new(format!("there is no operation `{key}`")))?;
+        let run = self.privacy.run(operation, Trigger::Schedule).await;
         run.map(drop).map_err(JobError::new)
     }
 }
@@ -73,8 +66,7 @@ pub async fn plan(scheduler: &Scheduler) -> Result<(), SchedulerError> {
 }
 
 /// The key of an operation's job.
-#[must_use]
-pub fn key(operation: Operation) -> JobKey {
+fn key(operation: Operation) -> JobKey {
     JobKey::from(operation.name())
 }
 

@@ -22,7 +22,7 @@ pub(super) use erasure::{erased_rows, read_erasure, receipt};
 pub(super) use notification::{
     channel_names, event, notification, preferences, schedule, stored_schedule,
 };
-pub(super) use privacy::{outcome, report_json, run};
+pub(super) use privacy::{audit_entry, change_entry, outcome, policy, report_json, run};
 
 /// A row, and how to read what columns hold.
 pub(super) trait Columns {

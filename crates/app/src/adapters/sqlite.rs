@@ -5,11 +5,13 @@
 //! from its beginning. Ids are the sixteen bytes of a UUID.
 
 mod account_store;
+mod audit_store;
 mod channel_store;
 mod delivery_store;
 mod erasure_store;
 mod event_log;
 mod group_commit;
+mod idempotency_key;
 mod notification_store;
 mod outbox_store;
 mod personal_store;
@@ -20,6 +22,7 @@ mod privacy_store;
 mod schedule_store;
 
 pub use account_store::SqliteAccountStore;
+pub use audit_store::SqliteAuditStore;
 pub use channel_store::SqliteChannelStore;
 pub use erasure_store::SqliteErasureStore;
 pub use notification_store::SqliteNotificationStore;

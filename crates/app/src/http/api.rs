@@ -16,6 +16,7 @@ use crate::{
     accounts::{Accounts, User},
     adapters::{Guarded, leases::WatchedLeases, personal::PersonalExport},
     alerts::Alerts,
+    audit::AuditLog,
 };
 
 /// Everything that the handlers of requests work with; clones share it.
@@ -47,6 +48,8 @@ pub struct ApiParts {
     pub exports: Arc<Semaphore>,
     /// The scheduler of the privacy operations.
     pub privacy_jobs: Scheduler,
+    /// Who did what.
+    pub audit: Arc<dyn AuditLog>,
     /// The connected clients.
     pub hub: Hub,
     /// How the service is.

@@ -122,6 +122,15 @@ impl From<ChannelError> for Problem {
 
 impl From<PrivacyError> for Problem {
     fn from(error: PrivacyError) -> Self {
+        match error {
+            PrivacyError::InvalidPolicy { field, problem } => {
+                return Self::field(format!("/{field}"), problem);
+            }
+            PrivacyError::PolicyVersion { .. } => {
+                return Self::new(Kind::VersionMismatch, error.to_string());
+            }
+            _ => {}
+        }
         if error.is_transient() {
             Self::unavailable(&error)
         } else {

@@ -1,22 +1,26 @@
 use std::time::Duration;
 
-use axum::extract::State;
-use http::StatusCode;
-use serde::Deserialize;
-use steadfast_privacy::{ComplianceReport, Operation, RetentionPolicy, Run, RunId};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+use steadfast_privacy::{ComplianceReport, Operation, Run, RunId, Trigger};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Api,
     caller::Caller,
-    extract::{Json, Query},
+    extract::{Json, Path, Query},
     page::{PageView, page_limit},
     problem::{Kind, Problem, ProblemBody},
+    request_info::RequestInfo,
 };
 use crate::{
     accounts::{Role, Scope},
-    adapters::privacy::key,
+    audit::AuditAction,
 };
 
 /// When to ask again while privacy is down: nobody knows when it will be up.
@@ -25,8 +29,8 @@ const DOWN_RETRY: Duration = Duration::from_secs(30);
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(runs, run))
+        .routes(routes!(get))
         .routes(routes!(latest_report))
-        .routes(routes!(policies))
 }
 
 /// What to run.
@@ -71,25 +75,74 @@ async fn runs(
     })))
 }
 
-/// Runs an operation now, by the same way as its schedule; for administrators.
+/// A run that was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+struct RunAsked {
+    /// The run's id; it is in the list of runs as soon as it begins.
+    id: RunId,
+}
+
+/// One run.
+#[utoipa::path(
+    get, path = "/privacy/runs/{id}", operation_id = "getPrivacyRun", tag = "privacy", params(("id" = RunId, Path)),
+    responses(
+        (status = 200, body = Run),
+        (status = 404, description = "there is none, or it has not begun yet", body = ProblemBody),
+    )
+)]
+async fn get(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<RunId>,
+) -> Result<axum::Json<Run>, Problem> {
+    may_read(&caller)?;
+    is_up(&api)?;
+    let run = api.privacy.find_run(id).await?;
+    run.map(axum::Json)
+        .ok_or_else(|| Problem::new(Kind::NotFound, "there is no such run, or it has not begun"))
+}
+
+/// Runs an operation now, by the same way as its schedule; for administrators. While another run
+/// of the operation is at work it is stored as skipped.
 #[utoipa::path(
     post, path = "/privacy/runs", operation_id = "runPrivacyOperation", tag = "privacy", request_body = RunRequest,
     responses(
-        (status = 202, description = "it is in the list of runs as soon as it begins"),
+        (status = 202, description = "it is in the list of runs as soon as it begins", body = RunAsked),
         (status = 403, body = ProblemBody),
-        (status = 503, description = "the privacy scheduler is not up", body = ProblemBody),
+        (status = 503, description = "privacy is not up", body = ProblemBody),
     )
 )]
 async fn run(
     State(api): State<Api>,
     caller: Caller,
+    info: RequestInfo,
     Json(request): Json<RunRequest>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     caller.require_role(Role::Admin, Scope::PrivacyWrite)?;
     is_up(&api)?;
-    let asked = api.privacy_jobs.run_now(&key(request.operation)).await;
-    asked.map_err(|error| Problem::unavailable(&error))?;
-    Ok(StatusCode::ACCEPTED)
+    let RunRequest { operation } = request;
+    let target = Some(operation.name().to_owned());
+    api.note(info, &caller.0.user, AuditAction::RunPrivacy, target)
+        .await;
+    let id = api.privacy.new_id();
+    let (privacy, stop) = (api.privacy.clone(), api.stop.clone());
+    api.tasks.spawn(async move {
+        let run = privacy.run_as(id, operation, Trigger::Api);
+        let mut run = std::pin::pin!(run);
+        let ended = tokio::select! {
+            ended = &mut run => ended,
+            () = stop.cancelled() => {
+                privacy.interrupt();
+                run.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, "a privacy operation failed");
+        }
+    });
+    let location = format!("/api/v1/privacy/runs/{id}");
+    let answer = axum::Json(RunAsked { id });
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], answer).into_response())
 }
 
 /// The figures of the last compliance run.
@@ -112,19 +165,6 @@ async fn latest_report(
         .ok_or_else(|| Problem::new(Kind::NotFound, "no compliance run has succeeded yet"))
 }
 
-/// What is kept for how long.
-#[utoipa::path(
-    get, path = "/privacy/policies", operation_id = "listPrivacyPolicies", tag = "privacy",
-    responses((status = 200, body = Vec<RetentionPolicy>), (status = 403, body = ProblemBody))
-)]
-async fn policies(
-    State(api): State<Api>,
-    caller: Caller,
-) -> Result<axum::Json<Vec<RetentionPolicy>>, Problem> {
-    may_read(&caller)?;
-    Ok(axum::Json(api.privacy.policies().to_vec()))
-}
-
 /// Privacy may be down while the rest of the service works.
 fn is_up(api: &Api) -> Result<(), Problem> {
     let snapshot = api.lifecycle.snapshot();
@@ -139,7 +179,7 @@ fn is_up(api: &Api) -> Result<(), Problem> {
 }
 
 /// Administrators and auditors see what is done about privacy.
-fn may_read(caller: &Caller) -> Result<(), Problem> {
+pub(super) fn may_read(caller: &Caller) -> Result<(), Problem> {
     caller.require(Scope::PrivacyWrite)?;
     if matches!(caller.0.user.role, Role::Admin | Role::Auditor) {
         return Ok(());

@@ -8,6 +8,11 @@ use uuid::Uuid;
 pub(super) struct RequestId(Uuid);
 
 impl RequestId {
+    /// The id itself.
+    pub(super) fn uuid(self) -> Uuid {
+        self.0
+    }
+
     /// The id as a URN (RFC 9562).
     #[must_use]
     pub(super) fn urn(self) -> String {

@@ -18,8 +18,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Api, MAX_BODY, SESSION_COOKIE, admin, channels, erasure, limits, notifications, preferences,
-    privacy, probes,
+    Api, MAX_BODY, SESSION_COOKIE, admin, audit, channels, erasure, limits, notifications,
+    policies, preferences, privacy, probes,
     problem::{self, Kind, Problem, ProblemBody},
     request_id, schedules, session, setup, tokens, users, web, ws,
 };
@@ -123,7 +123,9 @@ fn api_v1() -> OpenApiRouter<Api> {
         .merge(channels::routes())
         .merge(privacy::routes())
         .merge(erasure::routes())
+        .merge(policies::routes())
         .merge(admin::routes())
+        .merge(audit::routes())
         .merge(ws::routes());
     OpenApiRouter::with_openapi(Documentation::openapi()).nest("/api/v1", v1)
 }

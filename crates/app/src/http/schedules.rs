@@ -15,8 +15,9 @@ use super::{
     etag::{etag, expected_version},
     extract::{Json, Path, Query},
     problem::{Problem, ProblemBody},
+    request_info::RequestInfo,
 };
-use crate::accounts::Scope;
+use crate::{accounts::Scope, audit::AuditAction};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -163,10 +164,14 @@ async fn delete(
 async fn pause(
     State(api): State<Api>,
     caller: Caller,
+    info: RequestInfo,
     Path(id): Path<ScheduleId>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::SchedulesWrite)?;
     let schedule = api.schedules.pause(caller.user_id(), id).await?;
+    let target = Some(id.to_string());
+    api.note(info, &caller.0.user, AuditAction::PauseSchedule, target)
+        .await;
     Ok(view(&api, StatusCode::OK, schedule))
 }
 
@@ -178,10 +183,14 @@ async fn pause(
 async fn resume(
     State(api): State<Api>,
     caller: Caller,
+    info: RequestInfo,
     Path(id): Path<ScheduleId>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::SchedulesWrite)?;
     let schedule = api.schedules.resume(caller.user_id(), id).await?;
+    let target = Some(id.to_string());
+    api.note(info, &caller.0.user, AuditAction::ResumeSchedule, target)
+        .await;
     Ok(view(&api, StatusCode::OK, schedule))
 }
 
@@ -197,10 +206,14 @@ async fn resume(
 async fn run(
     State(api): State<Api>,
     caller: Caller,
+    info: RequestInfo,
     Path(id): Path<ScheduleId>,
 ) -> Result<StatusCode, Problem> {
     caller.require(Scope::SchedulesWrite)?;
     api.schedules.run_now(caller.user_id(), id).await?;
+    let target = Some(id.to_string());
+    api.note(info, &caller.0.user, AuditAction::RunSchedule, target)
+        .await;
     Ok(StatusCode::ACCEPTED)
 }
 

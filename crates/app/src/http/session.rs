@@ -14,9 +14,13 @@ use super::{
     caller::Caller,
     extract::Json,
     problem::{Problem, ProblemBody},
+    request_info::RequestInfo,
     users::UserView,
 };
-use crate::accounts::{LoggedIn, Via};
+use crate::{
+    accounts::{AccountError, LoggedIn, Via},
+    audit::{AuditAction, AuditEntry},
+};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -72,20 +76,48 @@ impl SessionView {
 async fn log_in(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    info: RequestInfo,
     Json(request): Json<LoginRequest>,
 ) -> Result<Response, Problem> {
-    let logged_in = api
-        .accounts
-        .log_in(peer.ip(), &request.username, &request.password)
-        .await?;
+    let LoginRequest { username, password } = request;
+    let logged_in = api.accounts.log_in(peer.ip(), &username, &password).await;
+    let logged_in = match logged_in {
+        Ok(logged_in) => logged_in,
+        Err(error) => {
+            if matches!(error, AccountError::WrongPassword) {
+                note_refusal(&api, info, &username).await;
+            }
+            return Err(error.into());
+        }
+    };
+    api.note(info, &logged_in.user, AuditAction::LogIn, None)
+        .await;
     Ok(SessionView::begin(&api, &logged_in).into_response())
+}
+
+/// Notes a log-in that was refused. The name is not noted, since some type their password there:
+/// only whose account it is, if anybody's. Those refused for being too many are not noted.
+async fn note_refusal(api: &Api, info: RequestInfo, username: &str) {
+    let account = api.accounts.id_of(username).await;
+    let entry = AuditEntry {
+        succeeded: false,
+        user_id: account.ok().flatten(),
+        ..AuditEntry::new(AuditAction::LogIn, api.audit_time())
+    };
+    api.note_entry(info.entry(entry)).await;
 }
 
 /// Ends the session.
 #[utoipa::path(post, path = "/auth/logout", operation_id = "logOut", tag = "session", responses((status = 204)))]
-async fn log_out(State(api): State<Api>, caller: Caller) -> Result<Response, Problem> {
+async fn log_out(
+    State(api): State<Api>,
+    info: RequestInfo,
+    caller: Caller,
+) -> Result<Response, Problem> {
     let (session, _) = caller.require_session()?;
     api.accounts.log_out(session).await?;
+    api.note(info, &caller.0.user, AuditAction::LogOut, None)
+        .await;
     api.end_connections(&caller.0.user);
     let cookie = cookie(&api, "", 0);
     Ok((

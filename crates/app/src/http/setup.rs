@@ -11,8 +11,10 @@ use super::{
     Api,
     extract::Json,
     problem::{Problem, ProblemBody},
+    request_info::RequestInfo,
     session::SessionView,
 };
+use crate::audit::AuditAction;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(needed, set_up))
@@ -53,6 +55,7 @@ async fn needed(State(api): State<Api>) -> Result<axum::Json<SetupNeeded>, Probl
 )]
 async fn set_up(
     State(api): State<Api>,
+    info: RequestInfo,
     Json(request): Json<SetupRequest>,
 ) -> Result<Response, Problem> {
     let SetupRequest {
@@ -65,5 +68,7 @@ async fn set_up(
         username = logged_in.user.username.as_str(),
         "the first administrator is set up"
     );
+    api.note(info, &logged_in.user, AuditAction::SetUp, None)
+        .await;
     Ok((StatusCode::CREATED, SessionView::begin(&api, &logged_in)).into_response())
 }

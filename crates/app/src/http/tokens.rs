@@ -12,8 +12,12 @@ use super::{
     extract::{Json, Path, Query},
     page::{IdPage, PageView},
     problem::{Problem, ProblemBody},
+    request_info::RequestInfo,
 };
-use crate::accounts::{Scope, Token};
+use crate::{
+    accounts::{Scope, Token},
+    audit::AuditAction,
+};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -78,6 +82,7 @@ struct CreatedToken {
 async fn create(
     State(api): State<Api>,
     caller: Caller,
+    info: RequestInfo,
     Json(new): Json<NewToken>,
 ) -> Result<impl IntoResponse, Problem> {
     caller.require_session()?;
@@ -85,6 +90,9 @@ async fn create(
         .accounts
         .create_token(&caller.0.user, &new.name, &new.scopes, new.expires_in_days)
         .await?;
+    let target = Some(token.id.to_string());
+    api.note(info, &caller.0.user, AuditAction::CreateToken, target)
+        .await;
     let token = CreatedToken {
         token: secret.expose().to_owned(),
         view: token.into(),
@@ -121,10 +129,14 @@ async fn list(
 async fn delete(
     State(api): State<Api>,
     caller: Caller,
+    info: RequestInfo,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode, Problem> {
     caller.require_session()?;
     api.accounts.delete_token(&caller.0.user, id).await?;
+    let target = Some(id.to_string());
+    api.note(info, &caller.0.user, AuditAction::DeleteToken, target)
+        .await;
     api.end_connections(&caller.0.user);
     Ok(StatusCode::NO_CONTENT)
 }

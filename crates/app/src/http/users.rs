@@ -12,8 +12,12 @@ use super::{
     extract::{Json, Query},
     page::{IdPage, PageView},
     problem::{Problem, ProblemBody},
+    request_info::RequestInfo,
 };
-use crate::accounts::{Role, Scope, User};
+use crate::{
+    accounts::{Role, Scope, User},
+    audit::AuditAction,
+};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list, create))
@@ -62,6 +66,7 @@ struct NewUser {
 async fn create(
     State(api): State<Api>,
     caller: Caller,
+    info: RequestInfo,
     Json(new): Json<NewUser>,
 ) -> Result<impl IntoResponse, Problem> {
     caller.require_role(Role::Admin, Scope::UsersWrite)?;
@@ -69,6 +74,9 @@ async fn create(
         .accounts
         .create_user(&new.username, &new.password, new.role)
         .await?;
+    let target = Some(user.id.to_string());
+    api.note(info, &caller.0.user, AuditAction::CreateUser, target)
+        .await;
     Ok((StatusCode::CREATED, axum::Json(UserView::from(user))))
 }
 

@@ -22,6 +22,7 @@ use crate::{
         privacy::PrivacyRuns,
         tombstones::TombstoneFile,
     },
+    audit::AuditLog,
     config::Config,
 };
 
@@ -53,6 +54,7 @@ pub(super) struct Assembly {
     pub(super) erasures: Erasures,
     pub(super) export: Arc<dyn PersonalExport>,
     pub(super) privacy_jobs: Scheduler,
+    pub(super) audit: Arc<dyn AuditLog>,
 }
 
 impl Assembly {
@@ -129,7 +131,8 @@ impl Assembly {
             Arc::new(TombstoneFile::new(config.erasure_log())),
         )?;
         let erasures = erasures.clock(clock.clone());
-        let privacy = Privacy::builder(stores.retention, stores.runs, locks)
+        let privacy = Privacy::builder(stores.retention, stores.runs, stores.policies, locks)
+            .snapshot(stores.snapshot)
             .owner(format!("steadfast serve, process {}", std::process::id()))
             .clock(clock.clone())
             .erasures(erasures.clone())
@@ -158,6 +161,7 @@ impl Assembly {
             erasures,
             export: stores.export,
             privacy_jobs,
+            audit: stores.audit,
         })
     }
 }

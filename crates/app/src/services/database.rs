@@ -82,6 +82,9 @@ impl<B: Backend> Service for DatabaseService<B> {
         // Before anybody is let in: the database may be older than what was erased from it.
         let erasures = assembly.erasures.clone().pause(Duration::ZERO);
         erasures.reapply().await.map_err(ServiceError::permanent)?;
+        // Nothing is shown before it is known what is to be hidden.
+        let read = assembly.privacy.refresh().await;
+        read.map_err(ServiceError::permanent)?;
         self.assembly.fill(assembly);
         Ok(())
     }

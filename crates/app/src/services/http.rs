@@ -66,6 +66,7 @@ impl HttpService {
             export: assembly.export.clone(),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
             privacy_jobs: assembly.privacy_jobs.clone(),
+            audit: assembly.audit.clone(),
             hub: assembly.hub.clone(),
             lifecycle,
             alerts: self.alerts.clone(),

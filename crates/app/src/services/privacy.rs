@@ -66,6 +66,7 @@ impl Service for PrivacyService {
     async fn stop(&self, _: StopContext) -> Result<(), ServiceError> {
         self.watch.end().await;
         if let Some(assembly) = self.assembly.peek() {
+            assembly.privacy.interrupt();
             let report = assembly.privacy_jobs.shutdown(GRACE).await;
             tracing::info!(?report, "privacy scheduler shut down");
         }

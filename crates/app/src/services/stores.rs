@@ -9,24 +9,28 @@ use steadfast_lease::{
 use steadfast_notifications::{
     ChannelStore, DeliveryStore, NotificationStore, OutboxStore, PreferenceStore, ScheduleStore,
 };
-use steadfast_privacy::{ErasureStore, PersonalData, RetentionStore, RunLog};
+use steadfast_privacy::{
+    ErasureStore, PersonalData, PolicySnapshot, PolicyStore, RetentionStore, RunLog,
+};
 use steadfast_scheduler::{JobStore, PostgresJobStore, SqliteJobStore};
 
 use crate::{
     accounts::AccountStore,
     adapters::{
-        Guarded, GuardedJobStore, GuardedPool,
+        Expiry, Guarded, GuardedJobStore, GuardedPool,
         personal::PersonalExport,
         postgres::{
-            PostgresAccountStore, PostgresChannelStore, PostgresErasureStore,
+            PostgresAccountStore, PostgresAuditStore, PostgresChannelStore, PostgresErasureStore,
             PostgresNotificationStore, PostgresPersonalStore, PostgresPreferenceStore,
             PostgresPrivacyStore, PostgresScheduleStore,
         },
         sqlite::{
-            SqliteAccountStore, SqliteChannelStore, SqliteErasureStore, SqliteNotificationStore,
-            SqlitePersonalStore, SqlitePreferenceStore, SqlitePrivacyStore, SqliteScheduleStore,
+            SqliteAccountStore, SqliteAuditStore, SqliteChannelStore, SqliteErasureStore,
+            SqliteNotificationStore, SqlitePersonalStore, SqlitePreferenceStore,
+            SqlitePrivacyStore, SqliteScheduleStore,
         },
     },
+    audit::AuditLog,
 };
 
 /// Everything that is stored on one opening of the database, behind its ports.
@@ -47,6 +51,10 @@ pub(super) struct Stores {
     pub(super) erasures: Arc<dyn ErasureStore>,
     pub(super) personal: Arc<dyn PersonalData>,
     pub(super) export: Arc<dyn PersonalExport>,
+    pub(super) policies: Arc<dyn PolicyStore>,
+    /// What the stores hide by; to be kept up to date.
+    pub(super) snapshot: PolicySnapshot,
+    pub(super) audit: Arc<dyn AuditLog>,
     pub(super) jobs: Arc<dyn JobStore>,
     /// In the database, so that the operations of another process on it are kept out too.
     pub(super) leases: Arc<dyn LockBackend>,
@@ -55,13 +63,18 @@ pub(super) struct Stores {
 impl Stores {
     pub(super) fn sqlite(pools: &SqlitePools, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
         let (reader, writer) = GuardedPool::pair(pools, clock)?;
+        let snapshot = PolicySnapshot::default();
+        let expiry = Expiry::new(snapshot.clone(), clock.clone());
         let both = || (reader.clone(), writer.clone());
         let (read, write) = both();
-        let notifications = Arc::new(SqliteNotificationStore::new(read, write));
+        let notifications =
+            Arc::new(SqliteNotificationStore::new(read, write).hiding(expiry.clone()));
         let (read, write) = both();
         let channels = Arc::new(SqliteChannelStore::new(read, write));
         let (read, write) = both();
-        let privacy = Arc::new(SqlitePrivacyStore::new(read, write));
+        let privacy = Arc::new(SqlitePrivacyStore::new(read, write).hiding(expiry.clone()));
+        let (read, write) = both();
+        let audit = Arc::new(SqliteAuditStore::new(read, write).hiding(expiry));
         let (read, write) = both();
         let preferences = Arc::new(SqlitePreferenceStore::new(read, write));
         let (read, write) = both();
@@ -89,6 +102,9 @@ impl Stores {
             erasures,
             personal: personal.clone(),
             export: personal,
+            policies: audit.clone(),
+            snapshot,
+            audit,
             jobs: Arc::new(jobs),
             leases: Arc::new(SqliteLeases::new(pools.writer.clone())),
         })
@@ -96,10 +112,15 @@ impl Stores {
 
     pub(super) fn postgres(pool: &PgPool, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
         let guarded = GuardedPool::one(pool, clock)?;
-        let notifications = Arc::new(PostgresNotificationStore::new(guarded.clone()));
         let channels = Arc::new(PostgresChannelStore::new(guarded.clone()));
-        let privacy = Arc::new(PostgresPrivacyStore::new(guarded.clone()));
         let personal = Arc::new(PostgresPersonalStore::new(guarded.clone()));
+        let snapshot = PolicySnapshot::default();
+        let expiry = Expiry::new(snapshot.clone(), clock.clone());
+        let notifications = PostgresNotificationStore::new(guarded.clone());
+        let notifications = Arc::new(notifications.hiding(expiry.clone()));
+        let privacy = PostgresPrivacyStore::new(guarded.clone()).hiding(expiry.clone());
+        let privacy = Arc::new(privacy);
+        let audit = Arc::new(PostgresAuditStore::new(guarded.clone()).hiding(expiry));
         let jobs = GuardedJobStore::new(guarded.clone(), guarded.clone(), PostgresJobStore::new);
         Ok(Self {
             kind: "postgres",
@@ -116,6 +137,9 @@ impl Stores {
             erasures: Arc::new(PostgresErasureStore::new(guarded.clone())),
             personal: personal.clone(),
             export: personal,
+            policies: audit.clone(),
+            snapshot,
+            audit,
             jobs: Arc::new(jobs),
             leases: Arc::new(PostgresLeases::new(pool.clone())),
         })

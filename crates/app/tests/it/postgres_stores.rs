@@ -4,13 +4,12 @@ mod channels;
 
 use std::{sync::Arc, time::SystemTime};
 
-use jiff::Timestamp;
 use sqlx::{PgPool, Postgres, Transaction};
 use steadfast_app::accounts::{AccountStore as _, Role};
 use steadfast_app::adapters::{
     ACCOUNT_MIGRATIONS, GuardedPool, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS,
     postgres::{
-        PostgresAccountStore, PostgresChannelStore, PostgresNotificationStore,
+        PostgresAccountStore, PostgresAuditStore, PostgresChannelStore, PostgresNotificationStore,
         PostgresPrivacyStore, PostgresScheduleStore,
     },
 };
@@ -26,6 +25,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::{
+    plant,
     process::PATIENCE,
     store_checks::{self as checks, at, draft},
 };
@@ -61,7 +61,7 @@ impl Stores {
         PostgresScheduleStore::new(self.guarded())
     }
 
-    fn notifications(&self) -> PostgresNotificationStore {
+    pub(crate) fn notifications(&self) -> PostgresNotificationStore {
         PostgresNotificationStore::new(self.guarded())
     }
 
@@ -69,8 +69,12 @@ impl Stores {
         PostgresChannelStore::new(self.guarded())
     }
 
-    fn privacy(&self) -> PostgresPrivacyStore {
+    pub(crate) fn privacy(&self) -> PostgresPrivacyStore {
         PostgresPrivacyStore::new(self.guarded())
+    }
+
+    pub(crate) fn audit(&self) -> PostgresAuditStore {
+        PostgresAuditStore::new(self.guarded())
     }
 
     fn user(&self) -> UserId {
@@ -84,7 +88,7 @@ impl Stores {
         draft: Draft,
     ) -> (Transaction<'static, Postgres>, JoinHandle<PublishOutcome>) {
         let mut holder = self.pool.begin().await.unwrap();
-        plant(
+        plant::postgres(
             &mut *holder,
             draft.id.uuid(),
             self.ids.next_id(),
@@ -241,7 +245,7 @@ async fn retention_store_conforms() {
         .await
         .unwrap();
     let plant = async |records, at| {
-        plant(&*stores.pool, stores.ids.next_id(), user, records, at).await;
+        plant::postgres(&*stores.pool, stores.ids.next_id(), user, records, at).await;
     };
     privacy::retention(&stores.privacy(), plant).await.unwrap();
 }
@@ -397,48 +401,4 @@ async fn cleanup_passes_over_what_somebody_changes() {
     reader.rollback().await.unwrap();
     let deleted = privacy.delete_batch(records, at(1), 9).await.unwrap();
     assert_eq!(deleted, 1);
-}
-
-/// Adds one record of a kind and an age.
-async fn plant(
-    to: impl sqlx::PgExecutor<'_>,
-    id: Uuid,
-    user: Uuid,
-    records: Records,
-    at: Timestamp,
-) {
-    let notification = "INSERT INTO notification
-        (id, user_id, seq, title, body, urgent, created_at, read_at)
-        SELECT $1::uuid, $2::uuid, count(*), 'Title', '', FALSE,";
-    let sql = match records {
-        Records::ReadNotifications => format!("{notification} 0, $3::bigint FROM notification"),
-        Records::UnreadNotifications => {
-            format!("{notification} $3::bigint, NULL FROM notification")
-        }
-        Records::UserEvents => "INSERT INTO user_event
-            SELECT $2::uuid, count(*), '{}', $3::bigint FROM user_event WHERE $1::uuid IS NOT NULL"
-            .to_owned(),
-        Records::Occurrences => {
-            "INSERT INTO occurrence SELECT $1::uuid, 1, $3::bigint WHERE $2::uuid IS NOT NULL"
-                .to_owned()
-        }
-        Records::IdempotencyKeys => "INSERT INTO idempotency_key
-            VALUES ($2::uuid, $1::uuid::text, '', '{}', $3::bigint, $3::bigint)"
-            .to_owned(),
-        Records::Sessions => {
-            "INSERT INTO session VALUES (uuid_send($1::uuid), $2::uuid, 0, $3::bigint)".to_owned()
-        }
-        Records::PrivacyRuns => "INSERT INTO privacy_run
-            SELECT $1::uuid, 'cleanup', 'api', $3::bigint, NULL, 'failed', NULL, NULL
-            WHERE $2::uuid IS NOT NULL"
-            .to_owned(),
-        unknown => panic!("{unknown} have no table here"),
-    };
-    sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(id)
-        .bind(user)
-        .bind(at.as_microsecond())
-        .execute(to)
-        .await
-        .unwrap();
 }

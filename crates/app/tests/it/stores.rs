@@ -2,13 +2,12 @@
 
 use std::{path::Path, sync::Arc, time::SystemTime};
 
-use jiff::Timestamp;
-use sqlx::{Sqlite, SqlitePool};
+use sqlx::Sqlite;
 use steadfast_app::adapters::{
     GuardedJobStore, GuardedPool,
     sqlite::{
-        SqliteAccountStore, SqliteChannelStore, SqliteNotificationStore, SqlitePrivacyStore,
-        SqliteScheduleStore,
+        SqliteAccountStore, SqliteAuditStore, SqliteChannelStore, SqliteNotificationStore,
+        SqlitePrivacyStore, SqliteScheduleStore,
     },
 };
 use steadfast_clock::{Clock, ManualClock, SystemClock};
@@ -16,11 +15,11 @@ use steadfast_db_init::{Database, SqliteBackend, SqliteOptions, SqlitePools};
 use steadfast_notifications::{
     IdSource as _, NotificationStore, UserId, V7Ids, test_util::conformance,
 };
-use steadfast_privacy::{Records, test_util::conformance as privacy};
+use steadfast_privacy::test_util::conformance as privacy;
 use steadfast_scheduler::SqliteJobStore;
 use uuid::Uuid;
 
-use crate::store_checks as checks;
+use crate::{plant, store_checks as checks};
 
 /// A database with all tables, in a folder of its own.
 pub(crate) struct Stores {
@@ -66,7 +65,7 @@ impl Stores {
         SqliteScheduleStore::new(reader, writer)
     }
 
-    fn notifications(&self) -> SqliteNotificationStore {
+    pub(crate) fn notifications(&self) -> SqliteNotificationStore {
         let (reader, writer) = self.guarded();
         SqliteNotificationStore::new(reader, writer)
     }
@@ -76,9 +75,14 @@ impl Stores {
         SqliteChannelStore::new(reader, writer)
     }
 
-    fn privacy(&self) -> SqlitePrivacyStore {
+    pub(crate) fn privacy(&self) -> SqlitePrivacyStore {
         let (reader, writer) = self.guarded();
         SqlitePrivacyStore::new(reader, writer)
+    }
+
+    pub(crate) fn audit(&self) -> SqliteAuditStore {
+        let (reader, writer) = self.guarded();
+        SqliteAuditStore::new(reader, writer)
     }
 
     async fn close(self) {
@@ -142,7 +146,7 @@ async fn retention_store_conforms() {
         .await
         .unwrap();
     let plant = async |records, at| {
-        plant(
+        plant::sqlite(
             &stores.pools.writer,
             stores.ids.next_id(),
             user,
@@ -249,36 +253,6 @@ async fn epoch_of_the_event_logs_is_its_own_for_each_database_and_stays() {
             .epoch,
         epoch
     );
-}
-
-/// Adds one record of a kind and an age.
-async fn plant(writer: &SqlitePool, id: Uuid, user: Uuid, records: Records, at: Timestamp) {
-    let notification = "INSERT INTO notification
-        (id, user_id, seq, title, body, urgent, created_at, read_at)
-        SELECT ?1, ?2, count(*), 'Title', '', 0,";
-    let sql = match records {
-        Records::ReadNotifications => format!("{notification} 0, ?3 FROM notification"),
-        Records::UnreadNotifications => format!("{notification} ?3, NULL FROM notification"),
-        Records::UserEvents => "INSERT INTO user_event
-            SELECT ?2, count(*), '{}', ?3 FROM user_event WHERE ?1 <> x''"
-            .to_owned(),
-        Records::Occurrences => "INSERT INTO occurrence VALUES (?1, length(?2), ?3)".to_owned(),
-        Records::IdempotencyKeys => "INSERT INTO idempotency_key
-            VALUES (?2, hex(?1), x'', '{}', ?3, ?3)"
-            .to_owned(),
-        Records::Sessions => "INSERT INTO session VALUES (?1, ?2, 0, ?3)".to_owned(),
-        Records::PrivacyRuns => "INSERT INTO privacy_run
-            SELECT ?1, 'cleanup', 'api', ?3, NULL, 'failed', NULL, NULL WHERE ?2 <> x''"
-            .to_owned(),
-        unknown => panic!("{unknown} have no table here"),
-    };
-    sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(id)
-        .bind(user)
-        .bind(at.as_microsecond())
-        .execute(writer)
-        .await
-        .unwrap();
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::{
-    ComplianceReport, Finding, Operation, PolicyOutcome, PolicyStatus, PortError, Records,
-    RetentionStore, Run, RunId, RunLog, RunStatus, Trigger,
+    ChangedBy, ComplianceReport, Finding, Operation, PolicyChange, PolicyOutcome, PolicyStatus,
+    PolicyStore, PortError, Records, RetentionPolicy, RetentionStore, Run, RunId, RunLog,
+    RunStatus, Trigger,
 };
 
 /// What every [`RetentionStore`] must do; `plant` adds one record of a kind and a time.
@@ -76,6 +77,60 @@ pub async fn retention(
     Ok(())
 }
 
+/// What every [`PolicyStore`] must do.
+///
+/// The store must be empty.
+///
+/// # Errors
+///
+/// Those of the store.
+///
+/// # Panics
+///
+/// If the store does something else.
+pub async fn policy_store(store: &dyn PolicyStore) -> Result<(), PortError> {
+    assert_eq!(store.load().await?, []);
+    let before = RetentionPolicy::default_for(Records::Sessions);
+    let after = RetentionPolicy {
+        days: 31,
+        legal_hold: true,
+        enabled: false,
+        reason: Some("case \"12\"".to_owned()),
+        version: before.version + 1,
+        updated_at: Some(at(1)),
+        ..before.clone()
+    };
+    let by = ChangedBy::default();
+    let first = PolicyChange { before, after, by };
+    assert!(store.store(&first).await?);
+    assert_eq!(store.load().await?, std::slice::from_ref(&first.after));
+    assert!(!store.store(&first).await?, "its version is gone");
+    let next = |before: &RetentionPolicy, days| PolicyChange {
+        before: before.clone(),
+        after: RetentionPolicy {
+            days,
+            reason: None,
+            version: before.version + 1,
+            updated_at: Some(at(2)),
+            ..before.clone()
+        },
+        by: ChangedBy {
+            user: Some(Uuid::from_u128(7)),
+            address: Some([127, 0, 0, 1].into()),
+            request: Some(Uuid::from_u128(8)),
+        },
+    };
+    let second = next(&first.after, 60);
+    assert!(store.store(&second).await?);
+    assert!(!store.store(&next(&first.after, 61)).await?);
+    let other = next(&RetentionPolicy::default_for(Records::UserEvents), 9);
+    assert!(store.store(&other).await?);
+    let mut found = store.load().await?;
+    found.sort_unstable_by_key(|policy| policy.days);
+    assert_eq!(found, [other.after, second.after]);
+    Ok(())
+}
+
 /// What every [`RunLog`] must do.
 ///
 /// The log must be empty.
@@ -127,6 +182,8 @@ async fn runs_come_back_as_they_were(log: &dyn RunLog) -> Result<(), PortError> 
     cleanup.error = Some("lost its \"lease\"".to_owned());
     cleanup.finished_at = Some(at(60));
     log.finish(&cleanup).await?;
+    assert_eq!(log.find(cleanup.id).await?, Some(cleanup.clone()));
+    assert_eq!(log.find(id(9)).await?, None);
     assert_eq!(log.list(None, None, 9).await?, [cleanup]);
     assert_eq!(
         log.last_success(Operation::Cleanup).await?,
@@ -204,6 +261,17 @@ async fn lists_are_paged_from_the_newest(log: &dyn RunLog) -> Result<(), PortErr
     let compliance = Some(Operation::Compliance);
     assert_eq!(ids(log.list(compliance, Some(id(12)), 9).await?), [id(2)]);
     Ok(())
+}
+
+/// A cleanup that succeeded at a time.
+#[must_use]
+pub fn succeeded_run(at: Timestamp) -> Run {
+    Run {
+        started_at: at,
+        finished_at: Some(at),
+        status: RunStatus::Succeeded,
+        ..run(99, Operation::Cleanup, Trigger::Schedule)
+    }
 }
 
 fn run(number: u64, operation: Operation, trigger: Trigger) -> Run {

@@ -64,6 +64,10 @@ impl RunLog for MemoryRunLog {
         })
     }
 
+    async fn find(&self, id: RunId) -> Result<Option<Run>, PortError> {
+        Ok(self.with(|runs| runs.get(&id).cloned()))
+    }
+
     async fn last_success(&self, operation: Operation) -> Result<Option<Run>, PortError> {
         Ok(self.with(|runs| {
             let succeeded = runs

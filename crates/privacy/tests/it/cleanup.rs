@@ -297,7 +297,7 @@ async fn run_of_a_process_that_died_is_failed_by_the_next_start() {
         world.store.plant(Records::Sessions, world.days_ago(31));
     }
     let privacy = world.privacy();
-    let dropped = tokio::time::timeout(Duration::from_millis(60), privacy.cleanup(Trigger::Api));
+    let dropped = tokio::time::timeout(Duration::from_millis(15), privacy.cleanup(Trigger::Api));
     assert!(dropped.await.is_err());
     assert_eq!(privacy.recover().await.unwrap(), 0, "its lock is held");
     tokio::time::sleep(Duration::from_secs(31)).await;
@@ -333,7 +333,7 @@ async fn run_that_was_dropped_is_failed_by_the_next() {
         world.store.plant(Records::Sessions, world.days_ago(31));
     }
     let privacy = world.privacy();
-    let dropped = tokio::time::timeout(Duration::from_millis(60), privacy.cleanup(Trigger::Api));
+    let dropped = tokio::time::timeout(Duration::from_millis(15), privacy.cleanup(Trigger::Api));
     assert!(dropped.await.is_err());
     let stored = world.log.list(None, None, 9).await.unwrap();
     assert_eq!(stored[0].status, RunStatus::Running);

@@ -1,5 +1,5 @@
 use steadfast_privacy::test_util::{
-    MemoryErasures, MemoryRetention, MemoryRunLog, conformance, erasure_conformance,
+    MemoryErasures, MemoryPolicies, MemoryRetention, MemoryRunLog, conformance, erasure_conformance,
 };
 use uuid::Uuid;
 
@@ -26,4 +26,11 @@ async fn memory_erasures_remember_requests_rows_and_tombstones() {
         .unwrap();
     let log = MemoryErasures::new();
     erasure_conformance::tombstone_log(&log).await.unwrap();
+}
+
+#[tokio::test]
+async fn memory_policies_keep_one_of_concurrent_changes() {
+    conformance::policy_store(&MemoryPolicies::new())
+        .await
+        .unwrap();
 }

@@ -7,6 +7,7 @@ mod compliance;
 mod conformance;
 mod crashing;
 mod erasure;
+mod policies;
 
 use std::{
     sync::Arc,
@@ -17,15 +18,16 @@ use jiff::{SignedDuration, Timestamp};
 use steadfast_clock::{Clock, ManualClock};
 use steadfast_lease::MemoryBackend;
 use steadfast_privacy::{
-    Privacy, PrivacyBuilder, RetentionStore, RunLog,
-    test_util::{MemoryRetention, MemoryRunLog},
+    Privacy, PrivacyBuilder, RetentionStore, Run, RunLog,
+    test_util::{MemoryPolicies, MemoryRetention, MemoryRunLog},
 };
 
-/// Both stores and the locks of one service, or of several.
+/// The stores and the locks of one service, or of several.
 struct World {
     clock: Arc<ManualClock>,
     store: Arc<MemoryRetention>,
     log: Arc<MemoryRunLog>,
+    policies: Arc<MemoryPolicies>,
     locks: Arc<MemoryBackend>,
 }
 
@@ -36,6 +38,7 @@ impl World {
         Self {
             store: Arc::new(MemoryRetention::new()),
             log: Arc::new(MemoryRunLog::new()),
+            policies: Arc::new(MemoryPolicies::new()),
             locks: Arc::new(MemoryBackend::with_clock(clock.clone())),
             clock,
         }
@@ -46,11 +49,16 @@ impl World {
     }
 
     fn builder_over(&self, store: Arc<dyn RetentionStore>, log: Arc<dyn RunLog>) -> PrivacyBuilder {
-        Privacy::builder(store, log, self.locks.clone()).clock(self.clock.clone())
+        Privacy::builder(store, log, self.policies.clone(), self.locks.clone())
+            .clock(self.clock.clone())
     }
 
     fn privacy(&self) -> Privacy {
         self.builder().build().unwrap()
+    }
+
+    async fn log_of(&self) -> Vec<Run> {
+        self.log.list(None, None, 99).await.unwrap()
     }
 
     fn days_ago(&self, days: i64) -> Timestamp {

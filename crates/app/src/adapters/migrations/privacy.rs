@@ -128,4 +128,75 @@ pub const PRIVACY_MIGRATIONS: &[(u32, &str, &str)] = &[
     );
     CREATE INDEX backup_by_age ON backup (finished_at);",
     ),
+    POLICIES,
 ];
+
+/// The policies that were changed, what was done by whom, and what the command line asks of the
+/// process that serves.
+const POLICIES: (u32, &str, &str) = (
+    3,
+    "CREATE TABLE privacy_policy (
+        records TEXT PRIMARY KEY,
+        days INTEGER NOT NULL,
+        enabled INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+        legal_hold INTEGER NOT NULL CHECK (legal_hold IN (0, 1)),
+        reason TEXT,
+        version INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE audit_entry (
+        id BLOB PRIMARY KEY,
+        at INTEGER NOT NULL,
+        action TEXT NOT NULL,
+        succeeded INTEGER NOT NULL CHECK (succeeded IN (0, 1)),
+        user_id BLOB,
+        target TEXT,
+        detail TEXT,
+        address TEXT,
+        request_id BLOB
+    ) STRICT;
+    CREATE INDEX audit_entry_by_user ON audit_entry (user_id, id);
+    CREATE INDEX audit_entry_by_action ON audit_entry (action, id);
+    CREATE INDEX audit_entry_by_age ON audit_entry (at);
+    CREATE TABLE privacy_request (
+        run_id BLOB PRIMARY KEY,
+        operation TEXT NOT NULL,
+        requested_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        taken_at INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX privacy_request_open ON privacy_request (expires_at) WHERE taken_at IS NULL;
+    CREATE INDEX privacy_request_by_age ON privacy_request (requested_at);",
+    "CREATE TABLE privacy_policy (
+        records TEXT PRIMARY KEY,
+        days BIGINT NOT NULL,
+        enabled BOOLEAN NOT NULL,
+        legal_hold BOOLEAN NOT NULL,
+        reason TEXT,
+        version BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL
+    );
+    CREATE TABLE audit_entry (
+        id UUID PRIMARY KEY,
+        at BIGINT NOT NULL,
+        action TEXT NOT NULL,
+        succeeded BOOLEAN NOT NULL,
+        user_id UUID,
+        target TEXT,
+        detail TEXT,
+        address TEXT,
+        request_id UUID
+    );
+    CREATE INDEX audit_entry_by_user ON audit_entry (user_id, id);
+    CREATE INDEX audit_entry_by_action ON audit_entry (action, id);
+    CREATE INDEX audit_entry_by_age ON audit_entry (at);
+    CREATE TABLE privacy_request (
+        run_id UUID PRIMARY KEY,
+        operation TEXT NOT NULL,
+        requested_at BIGINT NOT NULL,
+        expires_at BIGINT NOT NULL,
+        taken_at BIGINT
+    );
+    CREATE INDEX privacy_request_open ON privacy_request (expires_at) WHERE taken_at IS NULL;
+    CREATE INDEX privacy_request_by_age ON privacy_request (requested_at);",
+);

@@ -32,6 +32,13 @@ pub enum Owned {
 pub enum Erase {
     /// They are deleted.
     Delete,
+    /// They stay without what these columns hold.
+    Blank {
+        /// What tells something about the person.
+        columns: &'static [&'static str],
+        /// Why the rest stays, and why it tells nothing about the person.
+        because: &'static str,
+    },
     /// They stay.
     Keep {
         /// Why, and why they tell nothing about the person.
@@ -155,6 +162,14 @@ pub const PERSONAL_TABLES: &[PersonalTable] = &[
         ..DELETED
     },
     PersonalTable {
+        name: "audit_entry",
+        erase: Erase::Blank {
+            columns: &["address", "detail"],
+            because: "who did what to others stays for its term; the id names nobody any more",
+        },
+        ..DELETED
+    },
+    PersonalTable {
         name: "account",
         owned: Owned::By("id"),
         hidden: &["password"],
@@ -185,10 +200,10 @@ impl PersonalTable {
         PERSONAL_TABLES.iter().find(|table| table.name == name)
     }
 
-    /// Whether an erasure deletes from it.
+    /// Whether an erasure changes its rows.
     #[must_use]
     pub const fn is_erased(&self) -> bool {
-        matches!(self.erase, Erase::Delete)
+        !matches!(self.erase, Erase::Keep { .. })
     }
 
     /// Reads all of a user's rows, `$1`.
@@ -199,21 +214,41 @@ impl PersonalTable {
         format!("SELECT * FROM {name} WHERE {owned} ORDER BY {key}")
     }
 
-    /// Counts a user's rows, `$1`.
+    /// Counts a user's rows, `$1`, that an erasure would change.
     #[must_use]
     pub fn count(&self, is_sqlite: bool) -> String {
-        let owned = self.owned(is_sqlite);
-        format!("SELECT count(*) FROM {} WHERE {owned}", self.name)
+        let left = self.left(is_sqlite);
+        format!("SELECT count(*) FROM {} WHERE {left}", self.name)
     }
 
-    /// Deletes `$2` of a user's rows, `$1`, at most.
+    /// Erases `$2` of a user's rows, `$1`, at most.
     #[must_use]
-    pub fn delete(&self, is_sqlite: bool) -> String {
+    pub fn erase(&self, is_sqlite: bool) -> String {
         let Self { name, key, .. } = self;
+        let change = match self.erase {
+            Erase::Blank { columns, .. } => {
+                let blank: Vec<_> = columns.iter().map(|it| format!("{it} = NULL")).collect();
+                format!("UPDATE {name} SET {}", blank.join(", "))
+            }
+            Erase::Delete | Erase::Keep { .. } => format!("DELETE FROM {name}"),
+        };
+        let left = self.left(is_sqlite);
+        format!("{change} WHERE ({key}) IN (SELECT {key} FROM {name} WHERE {left} LIMIT $2)")
+    }
+
+    /// The condition of rows that an erasure has not changed yet.
+    fn left(&self, is_sqlite: bool) -> String {
         let owned = self.owned(is_sqlite);
-        format!(
-            "DELETE FROM {name} WHERE ({key}) IN (SELECT {key} FROM {name} WHERE {owned} LIMIT $2)"
-        )
+        match self.erase {
+            Erase::Blank { columns, .. } => {
+                let held: Vec<_> = columns
+                    .iter()
+                    .map(|it| format!("{it} IS NOT NULL"))
+                    .collect();
+                format!("{owned} AND ({})", held.join(" OR "))
+            }
+            Erase::Delete | Erase::Keep { .. } => owned,
+        }
     }
 
     fn owned(&self, is_sqlite: bool) -> String {

@@ -19,7 +19,7 @@ macro_rules! personal_store {
                 limit: u32,
             ) -> sqlx::Result<u64> {
                 let mut tx = self.writer.begin().await?;
-                let erased = sqlx::query(AssertSqlSafe(table.delete(Self::IS_SQLITE)))
+                let erased = sqlx::query(AssertSqlSafe(table.erase(Self::IS_SQLITE)))
                     .bind(user)
                     .bind(i64::from(limit))
                     .execute(&mut *tx)

@@ -8,20 +8,29 @@ use steadfast_notifications::{
     NotificationQuery, NotificationStore, Occurrence, Order, PortError, PublishOutcome, ScheduleId,
     UserId,
 };
+use steadfast_privacy::Records;
 use uuid::Uuid;
 
-use super::delivery_store::dispatch;
-use super::user_log::{Places, advance, append_event};
-use crate::adapters::{
-    GuardedPool,
-    guarded_pool::Tx,
-    rows::{Columns as _, column, event, from_json, is_transient, notification, to_json},
+use super::{
+    delivery_store::dispatch,
+    idempotency_key::{remember, replay},
+    user_log::{Places, advance, append_event},
 };
+use crate::adapters::{
+    Expiry, GuardedPool,
+    guarded_pool::Tx,
+    rows::{Columns as _, column, event, is_transient, notification},
+};
+
+/// One notification of a user.
+pub(super) const GET: &str = "SELECT * FROM notification WHERE id = $1 AND user_id = $2
+     AND coalesce(read_at >= $4, created_at >= $3)";
 
 /// Marks a user's oldest unread notifications as read.
 pub(super) const READ_UP_TO: &str = "UPDATE notification SET read_at = $3 WHERE id = ANY (ARRAY
      (SELECT id FROM notification
-     WHERE user_id = $1 AND seq <= $2 AND read_at IS NULL ORDER BY seq LIMIT $4))
+     WHERE user_id = $1 AND seq <= $2 AND read_at IS NULL AND created_at >= $5
+     ORDER BY seq LIMIT $4))
      RETURNING id";
 
 /// Notes an occurrence of a user's schedule, unless it is there or the schedule may not fire.
@@ -37,25 +46,15 @@ pub(super) const EVENTS: &str = "SELECT epoch,
          event.position, event.payload
      FROM event_epoch LEFT JOIN LATERAL
          (SELECT position, payload FROM user_event
-         WHERE user_id = $1 AND position > $2 ORDER BY position LIMIT $3) AS event ON TRUE
+         WHERE user_id = $1 AND position > $2 AND created_at >= $4
+         ORDER BY position LIMIT $3) AS event ON TRUE
      WHERE event_epoch.id = 1 ORDER BY event.position";
-
-/// Locks a key, and takes it for new contents unless it has some that have not expired: those it
-/// answers.
-const TAKE_KEY: &str = "INSERT INTO idempotency_key AS key
-         (caller, name, body_hash, answer, created_at, expires_at)
-     VALUES ($1, $2, $3, '', $4, $5)
-     ON CONFLICT (caller, name) DO UPDATE SET
-         body_hash = CASE WHEN key.expires_at > $4 THEN key.body_hash ELSE $3 END,
-         answer = CASE WHEN key.expires_at > $4 THEN key.answer ELSE '' END,
-         created_at = CASE WHEN key.expires_at > $4 THEN key.created_at ELSE $4 END,
-         expires_at = CASE WHEN key.expires_at > $4 THEN key.expires_at ELSE $5 END
-     RETURNING body_hash, answer";
 
 /// Notifications, occurrences, idempotency keys, event logs and the outbox in Postgres.
 #[derive(Clone, Debug)]
 pub struct PostgresNotificationStore {
     pub(super) pool: GuardedPool<Postgres>,
+    expiry: Expiry,
 }
 
 impl PostgresNotificationStore {
@@ -63,7 +62,17 @@ impl PostgresNotificationStore {
     /// [`NOTIFICATION_MIGRATIONS`](crate::adapters::NOTIFICATION_MIGRATIONS).
     #[must_use]
     pub fn new(pool: GuardedPool<Postgres>) -> Self {
-        Self { pool }
+        Self {
+            pool,
+            expiry: Expiry::default(),
+        }
+    }
+
+    /// Shows nothing that is past retention by `expiry`.
+    #[must_use]
+    pub fn hiding(mut self, expiry: Expiry) -> Self {
+        self.expiry = expiry;
+        self
     }
 
     async fn try_publish(
@@ -71,9 +80,10 @@ impl PostgresNotificationStore {
         draft: &Draft,
         claim: Option<&IdempotencyClaim>,
     ) -> sqlx::Result<PublishOutcome> {
+        let keys_from = self.expiry.cutoff(Records::IdempotencyKeys);
         let mut tx = self.pool.begin().await?;
         if let Some(claim) = claim
-            && let Some(outcome) = replay(&mut tx, claim, draft.created_at).await?
+            && let Some(outcome) = replay(&mut tx, claim, draft.created_at, keys_from).await?
         {
             return Ok(outcome);
         }
@@ -115,11 +125,16 @@ impl PostgresNotificationStore {
             Order::NewestFirst { before } => before.unwrap_or(u64::MAX),
             Order::OldestFirst { after } => after,
         };
-        sqlx::query(list_sql(query.order, query.unread))
+        let list = sqlx::query(list_sql(query.order, query.unread))
             .bind(user.uuid())
             .bind(column(bound))
             .bind(i64::from(query.limit))
-            .try_map(|row: PgRow| notification(&row))
+            .bind(self.expiry.cutoff(Records::UnreadNotifications));
+        let list = match query.unread {
+            true => list,
+            false => list.bind(self.expiry.cutoff(Records::ReadNotifications)),
+        };
+        list.try_map(|row: PgRow| notification(&row))
             .fetch_all(&self.pool)
             .await
     }
@@ -134,11 +149,13 @@ impl PostgresNotificationStore {
         let places = advance(&mut tx, user, false, at).await?;
         let read: Vec<Uuid> = sqlx::query_scalar(
             "UPDATE notification SET read_at = $3
-             WHERE id = ANY ($1) AND user_id = $2 AND read_at IS NULL RETURNING id",
+             WHERE id = ANY ($1) AND user_id = $2 AND read_at IS NULL AND created_at >= $4
+             RETURNING id",
         )
         .bind(uuids(ids))
         .bind(user.uuid())
         .bind(at.as_microsecond())
+        .bind(self.expiry.cutoff(Records::UnreadNotifications))
         .fetch_all(&mut *tx)
         .await?;
         let event = |ids| EventPayload::Read { ids };
@@ -159,6 +176,7 @@ impl PostgresNotificationStore {
             .bind(column(seq))
             .bind(at.as_microsecond())
             .bind(i64::from(limit))
+            .bind(self.expiry.cutoff(Records::UnreadNotifications))
             .fetch_all(&mut *tx)
             .await?;
         let read = read.into_iter().map(NotificationId::new).collect();
@@ -175,10 +193,13 @@ impl PostgresNotificationStore {
         let mut tx = self.pool.begin().await?;
         let places = advance(&mut tx, user, false, at).await?;
         let deleted: Vec<Uuid> = sqlx::query_scalar(
-            "DELETE FROM notification WHERE id = ANY ($1) AND user_id = $2 RETURNING id",
+            "DELETE FROM notification WHERE id = ANY ($1) AND user_id = $2
+             AND coalesce(read_at >= $4, created_at >= $3) RETURNING id",
         )
         .bind(uuids(ids))
         .bind(user.uuid())
+        .bind(self.expiry.cutoff(Records::UnreadNotifications))
+        .bind(self.expiry.cutoff(Records::ReadNotifications))
         .fetch_all(&mut *tx)
         .await?;
         let event = |ids| EventPayload::Deleted { ids };
@@ -190,6 +211,7 @@ impl PostgresNotificationStore {
             .bind(user.uuid())
             .bind(column(after))
             .bind(i64::from(limit))
+            .bind(self.expiry.cutoff(Records::UserEvents))
             .fetch_all(&self.pool)
             .await?;
         let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
@@ -228,9 +250,11 @@ impl NotificationStore for PostgresNotificationStore {
         user: UserId,
         id: NotificationId,
     ) -> Result<Option<Notification>, PortError> {
-        sqlx::query("SELECT * FROM notification WHERE id = $1 AND user_id = $2")
+        sqlx::query(GET)
             .bind(id.uuid())
             .bind(user.uuid())
+            .bind(self.expiry.cutoff(Records::UnreadNotifications))
+            .bind(self.expiry.cutoff(Records::ReadNotifications))
             .try_map(|row: PgRow| notification(&row))
             .fetch_optional(&self.pool)
             .await
@@ -287,19 +311,19 @@ pub(super) const fn list_sql(order: Order, unread: bool) -> &'static str {
     match (order, unread) {
         (Order::NewestFirst { .. }, false) => {
             "SELECT * FROM notification WHERE user_id = $1 AND seq < $2
-             ORDER BY seq DESC LIMIT $3"
+             AND coalesce(read_at >= $5, created_at >= $4) ORDER BY seq DESC LIMIT $3"
         }
         (Order::NewestFirst { .. }, true) => {
             "SELECT * FROM notification WHERE user_id = $1 AND seq < $2 AND read_at IS NULL
-             ORDER BY seq DESC LIMIT $3"
+             AND created_at >= $4 ORDER BY seq DESC LIMIT $3"
         }
         (Order::OldestFirst { .. }, false) => {
             "SELECT * FROM notification WHERE user_id = $1 AND seq > $2
-             ORDER BY seq LIMIT $3"
+             AND coalesce(read_at >= $5, created_at >= $4) ORDER BY seq LIMIT $3"
         }
         (Order::OldestFirst { .. }, true) => {
             "SELECT * FROM notification WHERE user_id = $1 AND seq > $2 AND read_at IS NULL
-             ORDER BY seq LIMIT $3"
+             AND created_at >= $4 ORDER BY seq LIMIT $3"
         }
     }
 }
@@ -311,44 +335,6 @@ pub(super) fn port_error(error: sqlx::Error) -> PortError {
     } else {
         PortError::permanent(error)
     }
-}
-
-/// Locks a key, and answers what was published under it if that has not expired.
-async fn replay(
-    tx: &mut Tx<Postgres>,
-    claim: &IdempotencyClaim,
-    now: Timestamp,
-) -> sqlx::Result<Option<PublishOutcome>> {
-    let (body_hash, answer): (Vec<u8>, String) = sqlx::query_as(TAKE_KEY)
-        .bind(claim.caller.uuid())
-        .bind(&claim.key)
-        .bind(claim.body_hash.as_slice())
-        .bind(now.as_microsecond())
-        .bind(claim.expires_at.as_microsecond())
-        .fetch_one(&mut **tx)
-        .await?;
-    if answer.is_empty() {
-        return Ok(None);
-    }
-    if body_hash != claim.body_hash {
-        return Ok(Some(PublishOutcome::KeyReused));
-    }
-    from_json(&answer).map(|answer| Some(PublishOutcome::Replayed(answer)))
-}
-
-/// Stores what was published under the key that the transaction has taken.
-async fn remember(
-    tx: &mut Tx<Postgres>,
-    claim: &IdempotencyClaim,
-    answer: &Notification,
-) -> sqlx::Result<()> {
-    sqlx::query("UPDATE idempotency_key SET answer = $3 WHERE caller = $1 AND name = $2")
-        .bind(claim.caller.uuid())
-        .bind(&claim.key)
-        .bind(to_json(answer)?)
-        .execute(&mut **tx)
-        .await
-        .map(drop)
 }
 
 /// Why an occurrence was not noted.

@@ -11,7 +11,7 @@ use steadfast_privacy::{
 use uuid::Uuid;
 
 use crate::adapters::{
-    GuardedPool,
+    Expiry, GuardedPool,
     rows::{column, is_transient, outcome, report_json, run, timestamp},
 };
 
@@ -19,6 +19,7 @@ use crate::adapters::{
 #[derive(Clone, Debug)]
 pub struct PostgresPrivacyStore {
     pool: GuardedPool<Postgres>,
+    expiry: Expiry,
 }
 
 /// The statements about one kind of record, each of which reads one index from its old end.
@@ -98,6 +99,7 @@ fn statements(records: Records) -> Result<Statements, PortError> {
             statements!("idempotency_key", "created_at", "caller, name", "TRUE")
         }
         Records::Sessions => statements!("session", "expires_at", "hash", "TRUE"),
+        Records::AuditEntries => statements!("audit_entry", "at", "id", "TRUE"),
         Records::PrivacyRuns => statements!("privacy_run", "started_at", "id", "TRUE"),
         unknown => {
             return Err(PortError::permanent(format!(
@@ -112,7 +114,17 @@ impl PostgresPrivacyStore {
     /// tables of the other crates.
     #[must_use]
     pub fn new(pool: GuardedPool<Postgres>) -> Self {
-        Self { pool }
+        Self {
+            pool,
+            expiry: Expiry::default(),
+        }
+    }
+
+    /// Lists nothing that is past retention by `expiry`.
+    #[must_use]
+    pub fn hiding(mut self, expiry: Expiry) -> Self {
+        self.expiry = expiry;
+        self
     }
 
     async fn try_begin(&self, run: &Run) -> sqlx::Result<()> {
@@ -171,12 +183,23 @@ impl PostgresPrivacyStore {
         Ok(runs)
     }
 
+    async fn try_find(&self, id: RunId) -> sqlx::Result<Option<Run>> {
+        let found = sqlx::query("SELECT * FROM privacy_run WHERE id = $1 AND started_at >= $2")
+            .bind(id.uuid())
+            .bind(self.expiry.cutoff(Records::PrivacyRuns))
+            .try_map(|row: PgRow| run(&row))
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(self.with_policies(found).await?.pop())
+    }
+
     async fn try_last_success(&self, operation: Operation) -> sqlx::Result<Option<Run>> {
         let found = sqlx::query(
             "SELECT * FROM privacy_run WHERE operation = $1 AND status = 'succeeded'
-             ORDER BY id DESC LIMIT 1",
+             AND started_at >= $2 ORDER BY id DESC LIMIT 1",
         )
         .bind(operation.name())
+        .bind(self.expiry.cutoff(Records::PrivacyRuns))
         .try_map(|row: PgRow| run(&row))
         .fetch_all(&self.pool)
         .await?;
@@ -190,17 +213,19 @@ impl PostgresPrivacyStore {
         limit: u32,
     ) -> sqlx::Result<Vec<Run>> {
         let query = match operation {
-            None => {
-                sqlx::query("SELECT * FROM privacy_run WHERE id < $1 ORDER BY id DESC LIMIT $2")
-            }
+            None => sqlx::query(
+                "SELECT * FROM privacy_run WHERE id < $1 AND started_at >= $3
+                 ORDER BY id DESC LIMIT $2",
+            ),
             Some(_) => sqlx::query(
-                "SELECT * FROM privacy_run WHERE operation = $3 AND id < $1
+                "SELECT * FROM privacy_run WHERE operation = $4 AND id < $1 AND started_at >= $3
                  ORDER BY id DESC LIMIT $2",
             ),
         };
         let query = query
             .bind(before.map_or(Uuid::max(), RunId::uuid))
-            .bind(i64::from(limit));
+            .bind(i64::from(limit))
+            .bind(self.expiry.cutoff(Records::PrivacyRuns));
         let query = match operation {
             None => query,
             Some(operation) => query.bind(operation.name()),
@@ -284,6 +309,10 @@ impl RunLog for PostgresPrivacyStore {
         self.try_finish(run).await.map_err(port_error)
     }
 
+    async fn find(&self, id: RunId) -> Result<Option<Run>, PortError> {
+        self.try_find(id).await.map_err(port_error)
+    }
+
     async fn last_success(&self, operation: Operation) -> Result<Option<Run>, PortError> {
         self.try_last_success(operation).await.map_err(port_error)
     }
@@ -309,6 +338,7 @@ fn fail_unfinished(operation: Operation, at: Timestamp) -> Query<'static, Postgr
     .bind(at.as_microsecond())
 }
 
+/// What privacy learns of an error.
 pub(super) fn port_error(error: sqlx::Error) -> PortError {
     if is_transient::<Postgres>(&error) {
         PortError::transient(error)

@@ -12,19 +12,20 @@ use crate::adapters::{
 
 /// A part of a user's log.
 pub(super) const EVENTS: &str = "SELECT position, payload FROM user_event
-     WHERE user_id = ?1 AND position > ?2 ORDER BY position LIMIT ?3";
+     WHERE user_id = ?1 AND position > ?2 AND created_at >= ?4 ORDER BY position LIMIT ?3";
 
 /// Drops what is too many.
 pub(super) const PRUNE: &str = "DELETE FROM user_event WHERE user_id = ?1 AND position <= ?2";
 
-/// Reads events of a user in order, without those that cannot be read.
+/// Reads events of a user from a time on in order, without those that cannot be read.
 pub(super) async fn read_events(
     tx: &mut Tx<Sqlite>,
     user: UserId,
     after: u64,
+    from: i64,
     limit: u32,
 ) -> sqlx::Result<Vec<UserEvent>> {
-    let stored = stored_events(tx, user, after, limit).await?;
+    let stored = stored_events(tx, user, after, from, limit).await?;
     Ok(stored
         .into_iter()
         .filter_map(|(_, event)| event.ok())
@@ -38,7 +39,7 @@ pub(super) async fn claim_events(
     after: u64,
     limit: u32,
 ) -> sqlx::Result<Vec<UserEvent>> {
-    let stored = stored_events(tx, user, after, limit).await?;
+    let stored = stored_events(tx, user, after, i64::MIN, limit).await?;
     let mut events = Vec::with_capacity(stored.len());
     for (position, event) in stored {
         match event {
@@ -60,12 +61,14 @@ async fn stored_events(
     tx: &mut Tx<Sqlite>,
     user: UserId,
     after: u64,
+    from: i64,
     limit: u32,
 ) -> sqlx::Result<Vec<(u64, sqlx::Result<UserEvent>)>> {
     sqlx::query(EVENTS)
         .bind(user.uuid())
         .bind(column(after))
         .bind(limit)
+        .bind(from)
         .try_map(|row: SqliteRow| event(&row))
         .fetch_all(&mut **tx)
         .await

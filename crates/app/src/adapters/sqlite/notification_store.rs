@@ -8,23 +8,34 @@ use steadfast_notifications::{
     NotificationQuery, NotificationStore, Occurrence, Order, PortError, PublishOutcome, ScheduleId,
     Settlement, UserId,
 };
+use steadfast_privacy::Records;
 use uuid::Uuid;
 
 use super::{
     delivery_store::dispatch,
     event_log::{append_event, read_events},
     group_commit::GroupCommit,
+    idempotency_key::{remember, replay},
 };
 use crate::adapters::{
-    GuardedPool,
+    Expiry, GuardedPool,
     guarded_pool::Tx,
-    rows::{Columns as _, column, from_json, is_transient, notification, to_json},
+    rows::{Columns as _, column, is_transient, notification},
 };
+
+/// One notification of a user.
+pub(super) const GET: &str = "SELECT * FROM notification WHERE id = ?1 AND user_id = ?2
+     AND coalesce(read_at >= ?4, created_at >= ?3)";
+
+/// Deletes one notification of a user.
+const DELETE: &str = "DELETE FROM notification WHERE id = ?1 AND user_id = ?2
+     AND coalesce(read_at >= ?4, created_at >= ?3)";
 
 /// Marks a user's oldest unread notifications as read.
 pub(super) const READ_UP_TO: &str = "UPDATE notification SET read_at = ?3 WHERE rowid IN
      (SELECT rowid FROM notification
-     WHERE user_id = ?1 AND seq <= ?2 AND read_at IS NULL ORDER BY seq LIMIT ?4)
+     WHERE user_id = ?1 AND seq <= ?2 AND read_at IS NULL AND created_at >= ?5
+     ORDER BY seq LIMIT ?4)
      RETURNING id";
 
 /// Notes an occurrence, unless it is there.
@@ -43,6 +54,7 @@ pub struct SqliteNotificationStore {
     pub(super) writer: GuardedPool<Sqlite>,
     pub(super) settlements: Arc<GroupCommit<(UserId, u64, Settlement), ()>>,
     fires: Arc<GroupCommit<(Draft, Occurrence), FireOutcome>>,
+    expiry: Expiry,
 }
 
 impl SqliteNotificationStore {
@@ -54,7 +66,15 @@ impl SqliteNotificationStore {
             writer,
             settlements: Arc::default(),
             fires: Arc::default(),
+            expiry: Expiry::default(),
         }
+    }
+
+    /// Shows nothing that is past retention by `expiry`.
+    #[must_use]
+    pub fn hiding(mut self, expiry: Expiry) -> Self {
+        self.expiry = expiry;
+        self
     }
 
     async fn try_publish(
@@ -62,9 +82,10 @@ impl SqliteNotificationStore {
         draft: &Draft,
         claim: Option<&IdempotencyClaim>,
     ) -> sqlx::Result<PublishOutcome> {
+        let keys_from = self.expiry.cutoff(Records::IdempotencyKeys);
         let mut tx = self.writer.begin().await?;
         if let Some(claim) = claim
-            && let Some(outcome) = replay(&mut tx, claim, draft.created_at).await?
+            && let Some(outcome) = replay(&mut tx, claim, draft.created_at, keys_from).await?
         {
             return Ok(outcome);
         }
@@ -107,11 +128,16 @@ impl SqliteNotificationStore {
             Order::NewestFirst { before } => before.unwrap_or(u64::MAX),
             Order::OldestFirst { after } => after,
         };
-        sqlx::query(list_sql(query.order, query.unread))
+        let list = sqlx::query(list_sql(query.order, query.unread))
             .bind(user.uuid())
             .bind(column(bound))
             .bind(query.limit)
-            .try_map(|row: SqliteRow| notification(&row))
+            .bind(self.expiry.cutoff(Records::UnreadNotifications));
+        let list = match query.unread {
+            true => list,
+            false => list.bind(self.expiry.cutoff(Records::ReadNotifications)),
+        };
+        list.try_map(|row: SqliteRow| notification(&row))
             .fetch_all(&self.reader)
             .await
     }
@@ -127,11 +153,12 @@ impl SqliteNotificationStore {
         for id in ids {
             let done = sqlx::query(
                 "UPDATE notification SET read_at = ?3
-                 WHERE id = ?1 AND user_id = ?2 AND read_at IS NULL",
+                 WHERE id = ?1 AND user_id = ?2 AND read_at IS NULL AND created_at >= ?4",
             )
             .bind(id.uuid())
             .bind(user.uuid())
             .bind(at.as_microsecond())
+            .bind(self.expiry.cutoff(Records::UnreadNotifications))
             .execute(&mut *tx)
             .await?;
             if done.rows_affected() == 1 {
@@ -154,6 +181,7 @@ impl SqliteNotificationStore {
             .bind(column(seq))
             .bind(at.as_microsecond())
             .bind(limit)
+            .bind(self.expiry.cutoff(Records::UnreadNotifications))
             .fetch_all(&mut *tx)
             .await?;
         let read = read.into_iter().map(NotificationId::new).collect();
@@ -169,9 +197,11 @@ impl SqliteNotificationStore {
         let mut tx = self.writer.begin().await?;
         let mut deleted = Vec::new();
         for id in ids {
-            let done = sqlx::query("DELETE FROM notification WHERE id = ?1 AND user_id = ?2")
+            let done = sqlx::query(DELETE)
                 .bind(id.uuid())
                 .bind(user.uuid())
+                .bind(self.expiry.cutoff(Records::UnreadNotifications))
+                .bind(self.expiry.cutoff(Records::ReadNotifications))
                 .execute(&mut *tx)
                 .await?;
             if done.rows_affected() == 1 {
@@ -191,7 +221,8 @@ impl SqliteNotificationStore {
         .bind(user.uuid())
         .fetch_one(&mut *snapshot)
         .await?;
-        let events = read_events(&mut snapshot, user, after, limit).await?;
+        let cutoff = self.expiry.cutoff(Records::UserEvents);
+        let events = read_events(&mut snapshot, user, after, cutoff, limit).await?;
         let newest = u64::try_from(newest).unwrap_or_default();
         Ok(EventPage {
             epoch,
@@ -220,9 +251,11 @@ impl NotificationStore for SqliteNotificationStore {
         user: UserId,
         id: NotificationId,
     ) -> Result<Option<Notification>, PortError> {
-        sqlx::query("SELECT * FROM notification WHERE id = ?1 AND user_id = ?2")
+        sqlx::query(GET)
             .bind(id.uuid())
             .bind(user.uuid())
+            .bind(self.expiry.cutoff(Records::UnreadNotifications))
+            .bind(self.expiry.cutoff(Records::ReadNotifications))
             .try_map(|row: SqliteRow| notification(&row))
             .fetch_optional(&self.reader)
             .await
@@ -279,19 +312,19 @@ pub(super) const fn list_sql(order: Order, unread: bool) -> &'static str {
     match (order, unread) {
         (Order::NewestFirst { .. }, false) => {
             "SELECT * FROM notification WHERE user_id = ?1 AND seq < ?2
-             ORDER BY seq DESC LIMIT ?3"
+             AND coalesce(read_at >= ?5, created_at >= ?4) ORDER BY seq DESC LIMIT ?3"
         }
         (Order::NewestFirst { .. }, true) => {
             "SELECT * FROM notification WHERE user_id = ?1 AND seq < ?2 AND read_at IS NULL
-             ORDER BY seq DESC LIMIT ?3"
+             AND created_at >= ?4 ORDER BY seq DESC LIMIT ?3"
         }
         (Order::OldestFirst { .. }, false) => {
             "SELECT * FROM notification WHERE user_id = ?1 AND seq > ?2
-             ORDER BY seq LIMIT ?3"
+             AND coalesce(read_at >= ?5, created_at >= ?4) ORDER BY seq LIMIT ?3"
         }
         (Order::OldestFirst { .. }, true) => {
             "SELECT * FROM notification WHERE user_id = ?1 AND seq > ?2 AND read_at IS NULL
-             ORDER BY seq LIMIT ?3"
+             AND created_at >= ?4 ORDER BY seq LIMIT ?3"
         }
     }
 }
@@ -303,50 +336,6 @@ pub(super) fn port_error(error: sqlx::Error) -> PortError {
     } else {
         PortError::permanent(error)
     }
-}
-
-/// What was published under a key that has not expired.
-async fn replay(
-    tx: &mut Tx<Sqlite>,
-    claim: &IdempotencyClaim,
-    now: Timestamp,
-) -> sqlx::Result<Option<PublishOutcome>> {
-    let found: Option<(Vec<u8>, String)> = sqlx::query_as(
-        "SELECT body_hash, answer FROM idempotency_key
-         WHERE caller = ?1 AND name = ?2 AND expires_at > ?3",
-    )
-    .bind(claim.caller.uuid())
-    .bind(&claim.key)
-    .bind(now.as_microsecond())
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some((body_hash, answer)) = found else {
-        return Ok(None);
-    };
-    if body_hash != claim.body_hash {
-        return Ok(Some(PublishOutcome::KeyReused));
-    }
-    from_json(&answer).map(|answer| Some(PublishOutcome::Replayed(answer)))
-}
-
-async fn remember(
-    tx: &mut Tx<Sqlite>,
-    claim: &IdempotencyClaim,
-    answer: &Notification,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT OR REPLACE INTO idempotency_key
-         (caller, name, body_hash, answer, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )
-    .bind(claim.caller.uuid())
-    .bind(&claim.key)
-    .bind(claim.body_hash.as_slice())
-    .bind(to_json(answer)?)
-    .bind(answer.created_at.as_microsecond())
-    .bind(claim.expires_at.as_microsecond())
-    .execute(&mut **tx)
-    .await
-    .map(drop)
 }
 
 /// Stores an occurrence's notification; writes nothing if it is stored or not to be stored.

@@ -55,7 +55,7 @@ async fn hot_statements_search_the_index_made_for_them() {
         (OUT_OF_SYNC, "schedule_out_of_sync (id>?)"),
     ] {
         let explained = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-        let plan = (0..4).fold(sqlx::query(explained), |query, _| query.bind(0));
+        let plan = (0..5).fold(sqlx::query(explained), |query, _| query.bind(0));
         let plan: Vec<String> = plan
             .try_map(|row: SqliteRow| row.try_get("detail"))
             .fetch_all(&pool)

@@ -10,7 +10,7 @@ use steadfast_privacy::{
 };
 
 use crate::adapters::{
-    GuardedPool,
+    Expiry, GuardedPool,
     rows::{column, is_transient, outcome, report_json, run, timestamp},
 };
 
@@ -19,6 +19,7 @@ use crate::adapters::{
 pub struct SqlitePrivacyStore {
     reader: GuardedPool<Sqlite>,
     writer: GuardedPool<Sqlite>,
+    expiry: Expiry,
 }
 
 /// The statements about one kind of record, each of which reads one index from its old end.
@@ -90,6 +91,7 @@ fn statements(records: Records) -> Result<Statements, PortError> {
         }
         Records::IdempotencyKeys => statements!("idempotency_key", "created_at", "rowid", "true"),
         Records::Sessions => statements!("session", "expires_at", "hash", "true"),
+        Records::AuditEntries => statements!("audit_entry", "at", "rowid", "true"),
         Records::PrivacyRuns => statements!("privacy_run", "started_at", "rowid", "true"),
         unknown => {
             return Err(PortError::permanent(format!(
@@ -104,7 +106,18 @@ impl SqlitePrivacyStore {
     /// the other crates.
     #[must_use]
     pub fn new(reader: GuardedPool<Sqlite>, writer: GuardedPool<Sqlite>) -> Self {
-        Self { reader, writer }
+        Self {
+            reader,
+            writer,
+            expiry: Expiry::default(),
+        }
+    }
+
+    /// Lists nothing that is past retention by `expiry`.
+    #[must_use]
+    pub fn hiding(mut self, expiry: Expiry) -> Self {
+        self.expiry = expiry;
+        self
     }
 
     async fn try_begin(&self, run: &Run) -> sqlx::Result<()> {
@@ -163,12 +176,23 @@ impl SqlitePrivacyStore {
         Ok(runs)
     }
 
+    async fn try_find(&self, id: RunId) -> sqlx::Result<Option<Run>> {
+        let found = sqlx::query("SELECT * FROM privacy_run WHERE id = ?1 AND started_at >= ?2")
+            .bind(id.uuid())
+            .bind(self.expiry.cutoff(Records::PrivacyRuns))
+            .try_map(|row: SqliteRow| run(&row))
+            .fetch_all(&self.reader)
+            .await?;
+        Ok(self.with_policies(found).await?.pop())
+    }
+
     async fn try_last_success(&self, operation: Operation) -> sqlx::Result<Option<Run>> {
         let found = sqlx::query(
             "SELECT * FROM privacy_run WHERE operation = ?1 AND status = 'succeeded'
-             ORDER BY id DESC LIMIT 1",
+             AND started_at >= ?2 ORDER BY id DESC LIMIT 1",
         )
         .bind(operation.name())
+        .bind(self.expiry.cutoff(Records::PrivacyRuns))
         .try_map(|row: SqliteRow| run(&row))
         .fetch_all(&self.reader)
         .await?;
@@ -185,15 +209,17 @@ impl SqlitePrivacyStore {
         const END: [u8; 17] = [0xff; 17];
         let before = before.map_or_else(|| END.to_vec(), |id| id.uuid().as_bytes().to_vec());
         let query = match operation {
-            None => {
-                sqlx::query("SELECT * FROM privacy_run WHERE id < ?1 ORDER BY id DESC LIMIT ?2")
-            }
+            None => sqlx::query(
+                "SELECT * FROM privacy_run WHERE id < ?1 AND started_at >= ?3
+                 ORDER BY id DESC LIMIT ?2",
+            ),
             Some(_) => sqlx::query(
-                "SELECT * FROM privacy_run WHERE operation = ?3 AND id < ?1
+                "SELECT * FROM privacy_run WHERE operation = ?4 AND id < ?1 AND started_at >= ?3
                  ORDER BY id DESC LIMIT ?2",
             ),
         };
-        let query = query.bind(before).bind(limit);
+        let cutoff = self.expiry.cutoff(Records::PrivacyRuns);
+        let query = query.bind(before).bind(limit).bind(cutoff);
         let query = match operation {
             None => query,
             Some(operation) => query.bind(operation.name()),
@@ -277,6 +303,10 @@ impl RunLog for SqlitePrivacyStore {
         self.try_finish(run).await.map_err(port_error)
     }
 
+    async fn find(&self, id: RunId) -> Result<Option<Run>, PortError> {
+        self.try_find(id).await.map_err(port_error)
+    }
+
     async fn last_success(&self, operation: Operation) -> Result<Option<Run>, PortError> {
         self.try_last_success(operation).await.map_err(port_error)
     }
@@ -302,6 +332,7 @@ fn fail_unfinished(operation: Operation, at: Timestamp) -> Query<'static, Sqlite
     .bind(at.as_microsecond())
 }
 
+/// What privacy learns of an error.
 pub(super) fn port_error(error: sqlx::Error) -> PortError {
     if is_transient::<Sqlite>(&error) {
         PortError::transient(error)
@@ -329,6 +360,7 @@ mod tests {
             session,
             NOTIFICATION_MIGRATIONS[0].1,
             PRIVACY_MIGRATIONS[0].1,
+            PRIVACY_MIGRATIONS[1].1,
         ] {
             sqlx::raw_sql(sql).execute(&pool).await.unwrap();
         }
