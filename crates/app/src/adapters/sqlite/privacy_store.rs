@@ -346,7 +346,7 @@ mod tests {
     use sqlx::{AssertSqlSafe, Row as _, sqlite::SqlitePoolOptions};
 
     use super::*;
-    use crate::adapters::{NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS};
+    use crate::adapters::{ACCOUNT_MIGRATIONS, NOTIFICATION_MIGRATIONS, PRIVACY_MIGRATIONS};
 
     #[tokio::test]
     async fn retention_reads_an_index_and_no_table() {
@@ -354,15 +354,13 @@ mod tests {
             .max_connections(1)
             .connect("sqlite::memory:");
         let pool = pool.await.unwrap();
-        let session = "CREATE TABLE session (hash BLOB PRIMARY KEY, expires_at INTEGER NOT NULL);
-                       CREATE INDEX session_by_end ON session (expires_at);";
-        for sql in [
-            session,
-            NOTIFICATION_MIGRATIONS[0].1,
-            PRIVACY_MIGRATIONS[0].1,
-            PRIVACY_MIGRATIONS[1].1,
-        ] {
-            sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+        let tables = [
+            ACCOUNT_MIGRATIONS,
+            NOTIFICATION_MIGRATIONS,
+            PRIVACY_MIGRATIONS,
+        ];
+        for (_, sql, _) in tables.into_iter().flatten() {
+            sqlx::raw_sql(*sql).execute(&pool).await.unwrap();
         }
         for records in Records::ALL {
             let statements = statements(records).unwrap();
