@@ -15,6 +15,8 @@
 //! - `seq` numbers a user's notifications, and `offset` a user's events, by one and without gaps.
 //! - Changes of one user's schedules are serialised, versioned, and every one applied. The
 //!   scheduler's jobs follow the rows, also after a crash between the two.
+//! - Quiet hours, digests and limits hold back deliveries to channels that interrupt, never the
+//!   notification or its live push; a change of [`Preferences`] loses nothing that is held.
 //! - What is not valid is refused with every field at fault. What belongs to another user is not
 //!   found.
 //!
