@@ -51,7 +51,6 @@ impl Endpoints {
         }
         table.make_room();
         let breaker = CircuitBreaker::builder()
-            .name(format!("deliveries to {endpoint}"))
             .consecutive_failures(5)
             .open_for(Duration::from_secs(30))
             .open_growth(2.0, Duration::from_secs(600))

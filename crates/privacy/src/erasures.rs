@@ -14,8 +14,8 @@ use crate::{
 /// How long after its request an erasure is carried out unless another time is set.
 pub const ERASURE_GRACE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// How many requests [`Erasures::list`] returns at most.
-pub const MAX_ERASURES: u32 = 200;
+/// How many requests [`Erasures::list`] returns at most: a page of 200, and one that tells of a next.
+pub const MAX_ERASURES: u32 = 201;
 
 /// For how long after its completion the runs look for what is left of a user.
 pub const STRAGGLERS: SignedDuration = SignedDuration::from_hours(24);

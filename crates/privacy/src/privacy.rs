@@ -16,8 +16,8 @@ use crate::{
     stamps::{NewId, stored_now},
 };
 
-/// How many runs [`Privacy::runs`] returns at most.
-pub const MAX_RUNS: u32 = 200;
+/// How many runs [`Privacy::runs`] returns at most: a page of 200, and one that tells of a next.
+pub const MAX_RUNS: u32 = 201;
 
 /// How long a cleanup may take unless another time is set.
 pub const MAX_DURATION: Duration = Duration::from_secs(4 * 60 * 60);

@@ -258,6 +258,12 @@ impl<DB: Judged> Tx<DB> {
         }
         done
     }
+
+    /// Ends it without a change, before this returns. One that is dropped ends a moment later, and
+    /// holds its locks until then.
+    pub(super) async fn rollback(self) -> sqlx::Result<()> {
+        self.transaction.rollback().await
+    }
 }
 
 impl<DB: Database> Deref for Tx<DB> {

@@ -132,7 +132,7 @@ impl Database {
                 ("ns", "'notifications'".to_owned()),
                 ("state", "'done'".to_owned()),
                 ("role", "'user'".to_owned()),
-                ("answer", format!("'{{\"to\":\"{user}\"}}'")),
+                ("answer", format!("'{{\"user_id\":\"{user}\"}}'")),
             ]);
             let given = |column: &Column| match (table.name, &*column.name) {
                 // Of one that is over: it is not in the way of the one that a test makes.

@@ -266,4 +266,9 @@ pub const NOTIFICATION_MIGRATIONS: &[(u32, &str, &str)] = &[
     CREATE INDEX delivery_dead ON delivery (id) WHERE state = 'dead';
     CREATE INDEX delivery_by_age ON delivery (finished_at) WHERE finished_at IS NOT NULL;",
     ),
+    (
+        4,
+        "CREATE INDEX schedule_of_user ON schedule (user_id);",
+        "CREATE INDEX schedule_of_user ON schedule (user_id);",
+    ),
 ];

@@ -140,8 +140,13 @@ pub const PERSONAL_TABLES: &[PersonalTable] = &[
         key: "caller, name",
         // The answers hold what was published, also to users who are not the caller.
         owned: Owned::Where {
-            sqlite: concat!("(caller = $1 OR instr(answer, ", uuid_text!("$1"), ") > 0)"),
-            postgres: "(caller = $1 OR strpos(answer, $1::text) > 0)",
+            // Quotes within a text are escaped in JSON: only the field itself is found.
+            sqlite: concat!(
+                "(caller = $1 OR instr(answer, '\"user_id\":\"' || ",
+                uuid_text!("$1"),
+                " || '\"') > 0)"
+            ),
+            postgres: "(caller = $1 OR strpos(answer, '\"user_id\":\"' || $1::text || '\"') > 0)",
         },
         hidden: &["body_hash"],
         ..DELETED
@@ -164,7 +169,7 @@ pub const PERSONAL_TABLES: &[PersonalTable] = &[
     PersonalTable {
         name: "audit_entry",
         erase: Erase::Blank {
-            columns: &["address", "detail"],
+            columns: &["address"],
             because: "who did what to others stays for its term; the id names nobody any more",
         },
         ..DELETED

@@ -83,6 +83,7 @@ impl PostgresChannelStore {
     ) -> sqlx::Result<bool> {
         let mut tx = self.pool.begin().await?;
         if !holds(&mut tx, claim).await? {
+            tx.rollback().await?;
             return Ok(false);
         }
         for verdict in verdicts {
@@ -108,9 +109,10 @@ impl PostgresChannelStore {
                 .bind(claim.channel.channel.id.uuid())
                 .execute(&mut *tx)
                 .await?;
-            tx.commit().await?;
+            tx.commit().await
+        } else {
+            tx.rollback().await
         }
-        Ok(())
     }
 
     async fn try_list(&self, user: UserId, query: DeliveryQuery) -> sqlx::Result<Vec<Delivery>> {
@@ -149,16 +151,17 @@ impl PostgresChannelStore {
                 .bind(found.channel_id.uuid())
                 .fetch_optional(&mut *tx)
                 .await?;
-        let Some(found) = find(&mut tx, owner, id).await? else {
-            return Ok(RetryOutcome::Missing);
+        let found = find(&mut tx, owner, id).await?;
+        let refused = match found.as_ref().map(|found| found.state) {
+            None => Some(RetryOutcome::Missing),
+            Some(DeliveryState::Pending) => found.clone().map(RetryOutcome::Pending),
+            Some(DeliveryState::Dead) => (enabled != Some(true)).then_some(RetryOutcome::NoChannel),
+            Some(other) => Some(RetryOutcome::NotDead(other)),
         };
-        match found.state {
-            DeliveryState::Pending => return Ok(RetryOutcome::Pending(found)),
-            DeliveryState::Dead => {}
-            other => return Ok(RetryOutcome::NotDead(other)),
-        }
-        if enabled != Some(true) {
-            return Ok(RetryOutcome::NoChannel);
+        if let Some(refused) = refused {
+            // A claim passes over a channel that is locked.
+            tx.rollback().await?;
+            return Ok(refused);
         }
         let retried = sqlx::query(
             "UPDATE delivery SET state = 'pending', attempts = 0, available_at = $2,
@@ -170,7 +173,7 @@ impl PostgresChannelStore {
         .fetch_one(&mut *tx)
         .await?;
         sqlx::query("UPDATE channel SET due_at = least(due_at, $2) WHERE id = $1")
-            .bind(found.channel_id.uuid())
+            .bind(retried.channel_id.uuid())
             .bind(at.as_microsecond())
             .execute(&mut *tx)
             .await?;
