@@ -42,7 +42,7 @@ const LAST_SEND: Duration = Duration::from_secs(2);
 ///
 /// - A delivery is pending from the transaction that stores its notification until the other side
 ///   has taken it, or it is a dead letter: no crash loses it. It may be sent twice, with the same
-///   message id.
+///   message id; what was part of a digest, perhaps as part of another one with an id of its own.
 /// - Deliveries of one channel are sent one after the other; those that are part of a digest and
 ///   due go out as one message of up to [`MAX_DIGEST`] notifications.
 /// - A send that fails is repeated with exponential, jittered waits, [`MAX_ATTEMPTS`] times; one
