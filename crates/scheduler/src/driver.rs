@@ -413,6 +413,8 @@ impl Drop for Driver {
     /// However it ends, a later driver must not take its runs for runs at work.
     fn drop(&mut self) {
         for live in self.live.values() {
+            // Its task is aborted only after this; whoever finds no run here must see none start.
+            live.stop();
             self.shared.live.remove(live);
         }
     }

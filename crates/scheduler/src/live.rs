@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -83,6 +83,13 @@ impl LiveRun {
         }
     }
 
+    /// Gives the run back if the handler has not been called; one that is at work goes on.
+    fn give_back(&self) {
+        if self.leave_pending(RELEASED) {
+            self.cancel.cancel();
+        }
+    }
+
     fn leave_pending(&self, to: u8) -> bool {
         self.stage
             .compare_exchange(PENDING, to, Ordering::AcqRel, Ordering::Acquire)
@@ -105,6 +112,8 @@ struct State {
     claiming: bool,
     /// Generations older than these are superseded. Emptied with every claim.
     superseded: HashMap<JobKey, u64>,
+    /// Whose runs are given back. Emptied with every claim.
+    given_back: HashSet<JobKey>,
 }
 
 impl Live {
@@ -121,6 +130,7 @@ impl Live {
         let mut state = self.lock();
         state.claiming = false;
         let superseded = std::mem::take(&mut state.superseded);
+        let given_back = std::mem::take(&mut state.given_back);
         runs.into_iter()
             .filter(|run| {
                 !state
@@ -137,6 +147,8 @@ impl Live {
                 let live = Arc::new(LiveRun::new(run));
                 if overtaken {
                     live.revoke();
+                } else if given_back.contains(&live.run.id.key) {
+                    live.give_back();
                 }
                 let key = live.run.id.key.clone();
                 state.runs.entry(key).or_default().push(live.clone());
@@ -155,6 +167,18 @@ impl Live {
         let runs = state.runs.get(key).into_iter().flatten();
         for live in runs.filter(|live| live.run.generation < oldest) {
             live.revoke();
+        }
+    }
+
+    /// No run of `key` that was claimed before starts after this has returned: those that have not
+    /// started go back to the store, which knows whether their job is there.
+    pub(crate) fn give_back(&self, key: &JobKey) {
+        let mut state = self.lock();
+        if state.claiming {
+            state.given_back.insert(key.clone());
+        }
+        for live in state.runs.get(key).into_iter().flatten() {
+            live.give_back();
         }
     }
 

@@ -185,17 +185,21 @@ impl Scheduler {
     /// # Cancel safety
     ///
     /// Dropped before it is done, the job is removed or not, and if it is, a run of it that has
-    /// been claimed may start.
+    /// been claimed may start; call it again.
     pub async fn remove(&self, key: &JobKey) -> Result<bool, SchedulerError> {
         // Whoever finds nothing to remove must not return before whoever has removed it has
         // superseded its runs.
-        let turn = self.shared.removals.lock(key.clone()).await;
-        let turn = turn.map_err(|full| StoreError::transient("take removals in turn", full));
-        let _turn = turn.map_err(failed("remove", key))?;
+        let turn = async {
+            let turn = self.shared.removals.lock(key.clone()).await;
+            turn.map_err(|full| StoreError::transient("take removals in turn", full))
+        };
+        let _turn = in_time(turn).await.map_err(failed("remove", key))?;
         let remove = self.shared.store.remove(self.namespace(), key);
         let removed = in_time(remove).await.map_err(failed("remove", key))?;
-        if let Some(generation) = removed {
-            self.shared.live.supersede(key, generation + 1);
+        match removed {
+            Some(generation) => self.shared.live.supersede(key, generation + 1),
+            // Whoever has removed it may have been dropped, or not been told, before it got here.
+            None => self.shared.live.give_back(key),
         }
         Ok(removed.is_some())
     }

@@ -12,12 +12,13 @@ use steadfast_scheduler::{
 use steadfast_testkit::Random;
 use tokio::sync::watch;
 
-/// A memory store whose replies to claims can be held back, and that can be made to panic, and to
+/// A memory store whose replies to claims and removals can be held back, and that can be made to panic, and to
 /// dawdle.
 #[derive(Debug, Default)]
 pub(crate) struct HeldStore {
     inner: MemoryJobStore,
     hold: watch::Sender<bool>,
+    hold_removals: watch::Sender<bool>,
     held: watch::Sender<usize>,
     panics: AtomicU32,
     dawdles: Option<Mutex<Random>>,
@@ -53,6 +54,19 @@ impl HeldStore {
         }
     }
 
+    async fn wait_while(&self, hold: &watch::Sender<bool>) {
+        if *hold.borrow() {
+            self.held.send_modify(|held| *held += 1);
+            let mut hold = hold.subscribe();
+            let _ = hold.wait_for(|hold| !hold).await;
+        }
+    }
+
+    /// From now on, removals that removed a job wait before they return.
+    pub(crate) fn hold_removals(&self) {
+        self.hold_removals.send_replace(true);
+    }
+
     /// From now on, claims that gave runs wait before they return.
     pub(crate) fn hold(&self) {
         self.hold.send_replace(true);
@@ -82,6 +96,7 @@ impl HeldStore {
 
     pub(crate) fn let_go(&self) {
         self.hold.send_replace(false);
+        self.hold_removals.send_replace(false);
     }
 }
 
@@ -93,7 +108,11 @@ impl JobStore for HeldStore {
     }
 
     async fn remove(&self, ns: &str, key: &JobKey) -> Result<Option<u64>, StoreError> {
-        self.slowly(self.inner.remove(ns, key)).await
+        let removed = self.slowly(self.inner.remove(ns, key)).await?;
+        if removed.is_some() {
+            self.wait_while(&self.hold_removals).await;
+        }
+        Ok(removed)
     }
 
     async fn set_paused(
@@ -119,10 +138,8 @@ impl JobStore for HeldStore {
     async fn claim_due(&self, request: &ClaimRequest) -> Result<Claimed, StoreError> {
         self.trap();
         let claimed = self.slowly(self.inner.claim_due(request)).await?;
-        if !claimed.runs.is_empty() && *self.hold.borrow() {
-            self.held.send_modify(|held| *held += 1);
-            let mut hold = self.hold.subscribe();
-            let _ = hold.wait_for(|hold| !hold).await;
+        if !claimed.runs.is_empty() {
+            self.wait_while(&self.hold).await;
         }
         Ok(claimed)
     }

@@ -82,6 +82,36 @@ async fn i1_a_run_that_waits_for_its_lock_is_superseded_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn i1_after_a_removal_that_is_tried_again_no_fire_starts() {
+    let store = HeldStore::new();
+    let behaviour = Behaviour::Take(minutes(10));
+    let fixture = Fixture::with(store.clone(), behaviour, |builder| builder);
+    fixture.scheduler.start().await;
+    fixture
+        .upsert(job("first", "0 1 * * *").lock("exclusive"))
+        .await;
+    fixture
+        .upsert(job("second", "1 1 * * *").lock("exclusive"))
+        .await;
+    sleep(minutes(32)).await;
+    assert_eq!(fixture.status("second").await.running, 1, "it waits");
+
+    // The first caller is dropped when the store has removed the job.
+    store.hold_removals();
+    let second = "second".into();
+    tokio::select! {
+        removed = fixture.scheduler.remove(&second) => panic!("{removed:?}"),
+        () = store.wait_until_held() => {}
+    }
+    store.let_go();
+    assert!(!fixture.scheduler.remove(&second).await.unwrap());
+    sleep(minutes(30)).await;
+    let fires = fixture.handler.fires();
+    assert!(fires.iter().all(|fire| fire.key.as_str() == "first"));
+    assert_eq!(fires.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn i2_one_entry_per_key_whatever_races() {
     let fixture = Arc::new(Fixture::started(Behaviour::Succeed).await);
     let mut tasks = tokio::task::JoinSet::new();
