@@ -1,13 +1,13 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use steadfast_clock::{Clock, SystemClock};
 
 use crate::{
-    Channel, ChannelError, ChannelId, ChannelKind, ChannelPatch, ChannelSender, ChannelStore,
-    ChannelTarget, Delivery, DeliveryId, DeliveryQuery, DeliveryState, DeliveryStore, IdSource,
-    InsertOutcome, MAX_CHANNELS, Message, MessageContent, NewChannel, Page, PageRequest, PortError,
-    RemoveOutcome, RetryOutcome, SecretSource, SendError, StoredChannel, UpdateOutcome, UserId,
-    validation::Findings, wall,
+    Admission, Channel, ChannelError, ChannelId, ChannelKind, ChannelPatch, ChannelSender,
+    ChannelStore, ChannelTarget, Delivery, DeliveryId, DeliveryLimits, DeliveryQuery,
+    DeliveryState, DeliveryStore, IdSource, InsertOutcome, MAX_CHANNELS, Message, MessageContent,
+    NewChannel, Page, PageRequest, PortError, RemoveOutcome, RetryOutcome, SecretSource, SendError,
+    StoredChannel, UpdateOutcome, UserId, validation::Findings, wall,
 };
 
 /// What users do with their channels, and with what is delivered to them.
@@ -25,6 +25,7 @@ pub struct Channels {
     sender: Arc<dyn ChannelSender>,
     ids: Arc<dyn IdSource>,
     secrets: Arc<dyn SecretSource>,
+    limits: Arc<DeliveryLimits>,
     clock: Arc<dyn Clock>,
 }
 
@@ -37,6 +38,7 @@ impl Channels {
         sender: Arc<dyn ChannelSender>,
         ids: Arc<dyn IdSource>,
         secrets: Arc<dyn SecretSource>,
+        limits: Arc<DeliveryLimits>,
     ) -> Self {
         Self {
             store,
@@ -44,6 +46,7 @@ impl Channels {
             sender,
             ids,
             secrets,
+            limits,
             clock: Arc::new(SystemClock),
         }
     }
@@ -222,7 +225,7 @@ impl Channels {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the message may have arrived.
+    /// Dropped, the message may have arrived. It counts among the messages that a user may get.
     ///
     /// # Errors
     ///
@@ -233,6 +236,13 @@ impl Channels {
         id: ChannelId,
     ) -> Result<Result<(), SendError>, ChannelError> {
         let stored = self.stored(user, id).await?;
+        let now = wall::now(&*self.clock);
+        if let Admission::NotBefore(at) = self.limits.check(user, false, now) {
+            return Ok(Err(SendError::Busy {
+                cause: "you have got as many messages as an hour allows".to_owned(),
+                retry_after: Duration::try_from(at.duration_since(now)).ok(),
+            }));
+        }
         let message = Message {
             id: DeliveryId::new(self.ids.next_id()),
             content: MessageContent::Test,

@@ -47,8 +47,8 @@ const LAST_SEND: Duration = Duration::from_secs(2);
 ///   due go out as one message of up to [`MAX_DIGEST`] notifications.
 /// - A send that fails is repeated with exponential, jittered waits, [`MAX_ATTEMPTS`] times; one
 ///   that can never work is a dead letter at once.
-/// - An endpoint that does not answer five times in a row is left alone for 30 s, then longer, up
-///   to 10 min; what is put off by that does not count as an attempt, for three days at most.
+/// - An endpoint that does not answer a user five times in a row is left alone for 30 s, then
+///   longer, up to 10 min; what is put off by that does not count as an attempt, for three days at most.
 /// - A user gets as many messages as [`DeliveryLimits`] allow; what is more is put off. A digest is
 ///   one message, and one that is sent again is not counted again.
 /// - A slow or failing channel takes one of `batch_channels` places while one message is under
@@ -238,7 +238,9 @@ impl Deliverer {
     ) -> Sending {
         let channel = &claim.channel.channel;
         let endpoint = self.sender.endpoint(&channel.target);
-        let Ok(breaker) = self.endpoints.breaker(&endpoint) else {
+        // Each user apart: what one lets fail is no reason to put off what others get there.
+        let whose = format!("{endpoint} of {}", channel.user_id);
+        let Ok(breaker) = self.endpoints.breaker(&whose) else {
             return Sending::Stopped;
         };
         let permit = match breaker.try_acquire() {

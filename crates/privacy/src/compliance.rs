@@ -2,8 +2,8 @@ use jiff::{SignedDuration, Timestamp};
 use steadfast_lease::LeaseContext;
 
 use crate::{
-    ComplianceReport, Finding, Operation, PolicyMeasurement, PortError, Privacy, PrivacyError,
-    RetentionPolicy, Run, error::in_full,
+    ComplianceReport, ErasureError, Finding, Operation, PolicyMeasurement, PortError, Privacy,
+    PrivacyError, RetentionPolicy, Run, error::in_full,
 };
 
 /// How long after its time a record is deleted as a rule: cleanups are daily, and one may fail.
@@ -52,14 +52,32 @@ impl Privacy {
                 None
             }
         };
+        let overdue_erasures = match self.overdue_erasures(now).await {
+            Ok(overdue) => overdue,
+            Err(error) => {
+                errors.push(format!("the overdue erasures: {}", in_full(&error)));
+                None
+            }
+        };
+        if let Some(count @ 1..) = overdue_erasures {
+            findings.push(Finding::OverdueErasures { count });
+        }
         run.error = (!errors.is_empty()).then(|| errors.join("; "));
         run.report = Some(ComplianceReport {
             measured_at: now,
             last_cleanup,
+            overdue_erasures,
             policies,
             findings,
         });
         Ok(())
+    }
+
+    async fn overdue_erasures(&self, now: Timestamp) -> Result<Option<u64>, ErasureError> {
+        match &self.erasures {
+            Some(erasures) => erasures.count_overdue(before_grace(now)).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn measure_policy(

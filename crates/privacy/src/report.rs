@@ -15,6 +15,10 @@ pub struct ComplianceReport {
     /// When the last cleanup began that succeeded.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub last_cleanup: Option<Timestamp>,
+    /// How many requests for erasure should have been carried out by now; `None` if they could not
+    /// be counted, or nobody can ask for an erasure.
+    #[serde(default)]
+    pub overdue_erasures: Option<u64>,
     /// One measurement for each policy.
     pub policies: Vec<PolicyMeasurement>,
     /// What is not as the policies want it; empty if nothing was found.
@@ -65,6 +69,11 @@ pub enum Finding {
         records: Records,
         /// Why.
         error: String,
+    },
+    /// Requests for erasure that should have been carried out by now are open.
+    OverdueErasures {
+        /// How many.
+        count: u64,
     },
     /// No cleanup has succeeded lately.
     NoRecentCleanup {

@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Api,
     caller::Caller,
-    etag::expected_version,
+    etag::{etag, expected_version},
     extract::{Json, Path, Query},
     problem::{Problem, ProblemBody},
 };
@@ -244,15 +244,14 @@ async fn retry(
 }
 
 fn view(channel: Channel) -> Response {
-    let etag = format!("\"{}\"", channel.version);
-    ([(header::ETAG, etag)], axum::Json(channel)).into_response()
+    ([etag(channel.version)], axum::Json(channel)).into_response()
 }
 
 fn with_secret(status: StatusCode, stored: StoredChannel) -> Response {
-    let etag = format!("\"{}\"", stored.channel.version);
+    let etag = etag(stored.channel.version);
     let body = ChannelWithSecret {
         channel: stored.channel,
         secret: stored.secret.map(|secret| secret.expose().to_owned()),
     };
-    (status, [(header::ETAG, etag)], axum::Json(body)).into_response()
+    (status, [etag], axum::Json(body)).into_response()
 }

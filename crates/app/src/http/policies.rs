@@ -2,7 +2,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use serde::Serialize;
 use steadfast_privacy::{PolicyPatch, Records, RetentionPolicy};
 use utoipa::ToSchema;
@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     Api,
     caller::Caller,
-    etag::expected_version,
+    etag::{etag, expected_version},
     extract::{Json, Path},
     privacy::may_read,
     problem::{Kind, Problem, ProblemBody},
@@ -89,8 +89,7 @@ async fn update(
 }
 
 fn view(policy: RetentionPolicy) -> Response {
-    let etag = format!("\"{}\"", policy.version);
-    ([(header::ETAG, etag)], axum::Json(policy)).into_response()
+    ([etag(policy.version)], axum::Json(policy)).into_response()
 }
 
 fn named(records: &str) -> Result<Records, Problem> {

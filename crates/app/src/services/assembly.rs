@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::Clock;
 use steadfast_notifications::{
@@ -29,6 +29,10 @@ use crate::{
 /// The namespaces of the two schedulers' jobs.
 const NOTIFICATIONS: &str = "notifications";
 const PRIVACY: &str = "privacy";
+
+/// How long a run of a privacy operation is taken for alive without a sign. Longer than the lease
+/// of the operation itself (30 s): a run that takes over what was cut off must not find it locked.
+const PRIVACY_JOB_LEASE: Duration = Duration::from_secs(45);
 
 /// Publications that a topic keeps for clients that were away.
 const TOPIC_HISTORY: usize = 100;
@@ -98,15 +102,16 @@ impl Assembly {
         let guard = AddressGuard::allowing(config.webhook_allow.clone());
         let sender = Arc::new(Outbound::new(WebhookSender::new(guard, clock.clone())?));
         let deliveries = stores.deliveries;
+        let delivery_limits = Arc::new(DeliveryLimits::with_clock(clock.clone())?);
         let channels = Channels::new(
             stores.channels,
             deliveries.clone(),
             sender.clone(),
             ids.clone(),
             Arc::new(SystemSecrets),
+            delivery_limits.clone(),
         );
         let channels = channels.with_clock(clock.clone());
-        let delivery_limits = Arc::new(DeliveryLimits::with_clock(clock.clone())?);
         let deliverer = Deliverer::builder(deliveries, sender, delivery_limits)
             .clock(clock.clone())
             .build()?;
@@ -140,6 +145,7 @@ impl Assembly {
         let privacy = Arc::new(privacy);
         let runs = Arc::new(Measured::new(PRIVACY, PrivacyRuns::new(privacy.clone())));
         let privacy_jobs = Scheduler::builder(PRIVACY, stores.jobs, runs)
+            .lease(PRIVACY_JOB_LEASE)
             .clock(clock.clone())
             .build()?;
 

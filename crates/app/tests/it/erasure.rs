@@ -8,6 +8,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::{
     client::{Client, PASSWORD},
@@ -35,6 +36,17 @@ impl Beneath {
             Self::Postgres(pool) => sqlx::raw_sql(sql).execute(pool).await.map(drop),
         }
         .unwrap();
+    }
+
+    /// How many rows of a table have `id` in a column.
+    async fn count(&self, table: &str, column: &str, id: Uuid) -> i64 {
+        let sql = format!("SELECT count(*) FROM {table} WHERE {column} = $1");
+        let sql = AssertSqlSafe(sql);
+        match self {
+            Self::Sqlite(pool) => sqlx::query_scalar(sql).bind(id).fetch_one(pool).await,
+            Self::Postgres(pool) => sqlx::query_scalar(sql).bind(id).fetch_one(pool).await,
+        }
+        .unwrap()
     }
 
     async fn grace_is_over(&self) {
@@ -234,18 +246,9 @@ async fn restored_backup_is_erased_again_before_anybody_is_let_in() {
     restore(&data, &copy);
     let server = Server::start_in(data).await;
     let beneath = Beneath::sqlite(&server).await;
-    let Beneath::Sqlite(pool) = &beneath else {
-        unreachable!()
-    };
     for table in ["account", "notification", "schedule", "session"] {
         let column = if table == "account" { "id" } else { "user_id" };
-        let sql = format!("SELECT count(*) FROM {table} WHERE {column} = $1");
-        let user: uuid::Uuid = id.parse().unwrap();
-        let left: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
-            .bind(user)
-            .fetch_one(pool)
-            .await
-            .unwrap();
+        let left = beneath.count(table, column, id.parse().unwrap()).await;
         assert_eq!(left, 0, "{table}");
     }
     let login = json!({"username": "ann", "password": PASSWORD});

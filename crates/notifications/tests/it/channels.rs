@@ -1,9 +1,9 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use steadfast_notifications::{
-    ChannelError, ChannelPatch, Channels, DeliveryId, IdSource as _, MAX_CHANNELS, MessageContent,
-    NewChannel, PageRequest,
+    ChannelError, ChannelPatch, Channels, DELIVERIES_PER_HOUR, DeliveryId, DeliveryLimits,
+    IdSource as _, MAX_CHANNELS, MessageContent, NewChannel, PageRequest, SendError,
     test_util::{FakeSecrets, RecordingSender},
 };
 
@@ -17,6 +17,7 @@ fn channels(world: &World) -> (Channels, Arc<RecordingSender>) {
         sender.clone(),
         world.ids.clone(),
         Arc::new(FakeSecrets::new()),
+        Arc::new(DeliveryLimits::with_clock(world.clock.clone()).unwrap()),
     );
     (channels.with_clock(world.clock.clone()), sender)
 }
@@ -189,4 +190,15 @@ async fn test_message_is_sent_at_once() {
     let sent = sender.sent();
     assert_eq!((sent.len(), sent[0].0), (1, id));
     assert_eq!(sent[0].1.content, MessageContent::Test);
+
+    // They count among what the user may get.
+    for _ in 1..DELIVERIES_PER_HOUR {
+        channels.test(world.user, id).await.unwrap().unwrap();
+    }
+    let one_more = channels.test(world.user, id).await.unwrap();
+    let Err(SendError::Busy { retry_after, .. }) = one_more else {
+        panic!("{one_more:?}");
+    };
+    assert!(retry_after.unwrap() > Duration::ZERO);
+    assert_eq!(sender.sent().len(), DELIVERIES_PER_HOUR as usize);
 }

@@ -295,6 +295,25 @@ async fn endpoint_that_does_not_answer_is_left_alone_and_holds_nobody_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn endpoint_that_fails_one_user_is_not_left_alone_for_others() {
+    let it = Deliveries::new();
+    let (user, other) = (it.world.user, it.world.other);
+    it.channel(user, "https://shared.example/").await;
+    for _ in 0..9 {
+        it.publish(user, "dead", |_| {}).await;
+    }
+    let errors = (0..5).map(|_| unreachable());
+    it.sender.fail("https://shared.example/", errors);
+    it.deliverer.drain().await.unwrap();
+    assert_eq!(it.sent().len(), 0);
+
+    it.channel(other, "https://shared.example/").await;
+    it.publish(other, "fine", |_| {}).await;
+    it.deliverer.drain().await.unwrap();
+    assert_eq!(it.sent().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn delivery_that_is_put_off_for_three_days_is_a_dead_letter() {
     let it = Deliveries::new();
     let user = it.world.user;

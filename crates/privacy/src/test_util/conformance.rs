@@ -198,6 +198,7 @@ async fn runs_come_back_as_they_were(log: &dyn RunLog) -> Result<(), PortError> 
     compliance.report = Some(ComplianceReport {
         measured_at: at(2),
         last_cleanup: None,
+        overdue_erasures: Some(0),
         policies: Vec::new(),
         findings: vec![Finding::Disabled {
             records: Records::Sessions,

@@ -6,7 +6,7 @@ use std::{
 use jiff::SignedDuration;
 use steadfast_lease::LeaseLock;
 use steadfast_privacy::{
-    Connections, ERASURE_GRACE, ErasureError, ErasureStatus, ErasureStore, Erasures,
+    Connections, ERASURE_GRACE, ErasureError, ErasureStatus, ErasureStore, Erasures, Finding,
     MockConnections, MockErasureStore, MockPersonalData, MockTombstoneLog, PersonalData, PortError,
     Privacy, PrivacyError, Receipt, RunStatus, TombstoneLog, Trigger, test_util::MemoryErasures,
 };
@@ -65,6 +65,44 @@ async fn request_waits_for_its_grace_and_then_leaves_nothing_but_a_receipt() {
     assert_eq!(rows(&done.receipt.unwrap()), 15);
     let log = store.read().await.unwrap();
     assert_eq!(log.iter().map(|it| it.user_id).collect::<Vec<_>>(), [ANN]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_16_erasures_that_should_have_been_carried_out_are_counted() {
+    let (world, store) = world();
+    let erasures = erasures(&world, store);
+    let privacy = privacy(&world, &erasures);
+    erasures.request(ANN, None, false).await.unwrap();
+    let two_days = Duration::from_secs(2 * 24 * 3600);
+    world
+        .clock
+        .advance(Duration::from_secs(7 * 24 * 3600) + two_days);
+    let report = async || {
+        privacy
+            .compliance(Trigger::Api)
+            .await
+            .unwrap()
+            .report
+            .unwrap()
+    };
+    assert_eq!(report().await.overdue_erasures, Some(0), "not yet");
+
+    world.clock.advance(Duration::from_secs(1));
+    let late = report().await;
+    assert_eq!(late.overdue_erasures, Some(1));
+    assert!(
+        late.findings
+            .contains(&Finding::OverdueErasures { count: 1 })
+    );
+
+    privacy.erase(Trigger::Schedule).await.unwrap();
+    let after = report().await;
+    assert_eq!(after.overdue_erasures, Some(0));
+    assert!(
+        !after
+            .findings
+            .contains(&Finding::OverdueErasures { count: 0 })
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-/// The tables of the privacy runs, of erasures and of backups: `(version, SQLite, Postgres)`.
+/// The tables of the privacy runs, of erasures, of policies and of the audit log: `(version, SQLite, Postgres)`.
 ///
 /// `present_account` has whoever is not being erased: what authenticates reads that.
 pub const PRIVACY_MIGRATIONS: &[(u32, &str, &str)] = &[
@@ -82,14 +82,7 @@ pub const PRIVACY_MIGRATIONS: &[(u32, &str, &str)] = &[
         user_id BLOB PRIMARY KEY,
         request_id BLOB NOT NULL,
         erased_at INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE backup (
-        id BLOB PRIMARY KEY,
-        finished_at INTEGER NOT NULL,
-        method TEXT NOT NULL,
-        bytes INTEGER
-    ) STRICT;
-    CREATE INDEX backup_by_age ON backup (finished_at);",
+    ) STRICT;",
         "CREATE TABLE erasure (
         id UUID PRIMARY KEY,
         user_id UUID NOT NULL,
@@ -119,20 +112,12 @@ pub const PRIVACY_MIGRATIONS: &[(u32, &str, &str)] = &[
         user_id UUID PRIMARY KEY,
         request_id UUID NOT NULL,
         erased_at BIGINT NOT NULL
-    );
-    CREATE TABLE backup (
-        id UUID PRIMARY KEY,
-        finished_at BIGINT NOT NULL,
-        method TEXT NOT NULL,
-        bytes BIGINT
-    );
-    CREATE INDEX backup_by_age ON backup (finished_at);",
+    );",
     ),
     POLICIES,
 ];
 
-/// The policies that were changed, what was done by whom, and what the command line asks of the
-/// process that serves.
+/// The policies that were changed, and what was done by whom.
 const POLICIES: (u32, &str, &str) = (
     3,
     "CREATE TABLE privacy_policy (
@@ -157,16 +142,7 @@ const POLICIES: (u32, &str, &str) = (
     ) STRICT;
     CREATE INDEX audit_entry_by_user ON audit_entry (user_id, id);
     CREATE INDEX audit_entry_by_action ON audit_entry (action, id);
-    CREATE INDEX audit_entry_by_age ON audit_entry (at);
-    CREATE TABLE privacy_request (
-        run_id BLOB PRIMARY KEY,
-        operation TEXT NOT NULL,
-        requested_at INTEGER NOT NULL,
-        expires_at INTEGER NOT NULL,
-        taken_at INTEGER
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX privacy_request_open ON privacy_request (expires_at) WHERE taken_at IS NULL;
-    CREATE INDEX privacy_request_by_age ON privacy_request (requested_at);",
+    CREATE INDEX audit_entry_by_age ON audit_entry (at);",
     "CREATE TABLE privacy_policy (
         records TEXT PRIMARY KEY,
         days BIGINT NOT NULL,
@@ -189,14 +165,5 @@ const POLICIES: (u32, &str, &str) = (
     );
     CREATE INDEX audit_entry_by_user ON audit_entry (user_id, id);
     CREATE INDEX audit_entry_by_action ON audit_entry (action, id);
-    CREATE INDEX audit_entry_by_age ON audit_entry (at);
-    CREATE TABLE privacy_request (
-        run_id UUID PRIMARY KEY,
-        operation TEXT NOT NULL,
-        requested_at BIGINT NOT NULL,
-        expires_at BIGINT NOT NULL,
-        taken_at BIGINT
-    );
-    CREATE INDEX privacy_request_open ON privacy_request (expires_at) WHERE taken_at IS NULL;
-    CREATE INDEX privacy_request_by_age ON privacy_request (requested_at);",
+    CREATE INDEX audit_entry_by_age ON audit_entry (at);",
 );
