@@ -9,10 +9,10 @@ use steadfast_sync::{BreakerState, CircuitBreaker};
 
 use crate::BuildError;
 
-/// How many endpoints have a breaker of their own at a time.
+/// How many endpoints of users have a breaker of their own at a time.
 const MAX_ENDPOINTS: usize = 256;
 
-/// A circuit breaker for each endpoint that was used lately.
+/// A circuit breaker for each user's endpoint that was used lately.
 ///
 /// When there are too many, the one that was not used for the longest time is forgotten, closed
 /// ones first.
@@ -36,7 +36,7 @@ impl Endpoints {
         }
     }
 
-    /// The breaker of an endpoint.
+    /// The breaker of what a user's endpoint is called.
     ///
     /// # Errors
     ///

@@ -32,8 +32,9 @@ impl Preferences {
     /// of a digest, and the second pass ends quiet hours.
     ///
     /// Quiet hours hold something for less than a day, and so does a digest, but for what the
-    /// transitions of the zone add; a digest that falls into quiet hours may be held for both. If
-    /// the zone is gone from the tz database, nothing is held.
+    /// transitions of the zone add: a gap that skips all that is left open adds a day. A digest that
+    /// falls into quiet hours may be held for both. If the zone is gone from the tz database,
+    /// nothing is held.
     #[must_use]
     pub fn plan(&self, now: Timestamp, urgent: bool) -> Plan {
         let at_once = Plan {

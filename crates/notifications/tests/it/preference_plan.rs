@@ -83,6 +83,13 @@ fn quiet_hours_end_at_the_gap_that_skips_their_end_and_at_the_second_pass_of_a_f
 }
 
 #[test]
+fn quiet_hours_go_on_where_a_gap_skips_all_that_is_left_open() {
+    let nearly_always = berlin(Some(("03:00", "02:00")), &[]);
+    at(&nearly_always, "2027-03-26T12:00:00", "2027-03-27T02:00:00");
+    at(&nearly_always, "2027-03-27T12:00:00", "2027-03-29T02:00:00");
+}
+
+#[test]
 fn digest_goes_at_the_next_listed_time() {
     let thrice = berlin(None, &["18:00", "08:00", "12:00"]);
     for (now, expected) in [
@@ -288,7 +295,11 @@ proptest! {
         prop_assert!(plan.at >= now);
 
         let step = minutes.step();
-        let is_swallowed = step >= SignedDuration::from_hours(3);
+        // What is left open between quiet hours, or a day, may be skipped by the zone.
+        let spans = preferences.quiet_hours.as_ref().map(|quiet| minutes.quiet(quiet));
+        let spans = spans.unwrap_or_default();
+        let touch = |two: &[(Timestamp, Timestamp)]| two[1].0 <= two[0].1;
+        let is_swallowed = step >= SignedDuration::from_hours(3) || spans.windows(2).any(touch);
         let held = usize::from(preferences.quiet_hours.is_some())
             + usize::from(preferences.digest.is_some());
         let day = SignedDuration::from_hours(24) + step + step;
